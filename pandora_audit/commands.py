@@ -1,0 +1,80 @@
+"""The options that print and judge nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+
+from pandora_audit import script
+from pandora_audit.control import Control
+from pandora_audit.gather import Machine, Plan
+from pandora_audit.printable import one_line
+from pandora_audit.question import Ask
+from pandora_audit.script import PRIVILEGE, ROLES
+
+
+def listed(controls: Iterable[Control]) -> Iterator[str]:
+    """One line for each control."""
+    for control in controls:
+        yield (
+            f"{control.id:<24} {control.severity!s:<9} {control.level.value[0]} {control.level.value[1]:<9}"
+            f"{control.duty:<9} {control.title}"
+        )
+
+
+def explained(control: Control) -> Iterator[str]:
+    """All that a control says of itself."""
+    yield f"{control.id}: {control.title}"
+    yield f"  severity  {control.severity}"
+    yield f"  level     {control.level.value[1]} ({control.level.value[0]})"
+    yield f"  duty      {control.duty}, of the {control.subject}"
+    yield f"  why       {control.why}"
+    yield f"  fix       {control.fix}"
+    yield f"  impact    {control.impact}"
+    if control.promises:
+        yield f"  promises  {', '.join(f'audit_{name}' for name in control.promises)}"
+
+
+def print_script(plan: Plan) -> str:
+    """The shell text that the first trip runs on this target, readable; the password's place is empty."""
+    asks = [question for question in plan.questions if isinstance(question, Ask)]
+    become = plan.target.become
+    return script.compose(asks, marker="MARKER", become=become, promised=plan.target.promised or ()).text
+
+
+def sudoers(plans: Iterable[Plan], account: str) -> str:
+    """The sudoers file that lets the account ask everything of these plans. Raises ValueError if visudo objects."""
+    asks = {question for plan in plans for question in plan.questions if isinstance(question, Ask)}
+    text = (
+        "# What pandora-audit asks as root: these programs with these arguments, and nothing else.\n"
+        f"# Install as /etc/sudoers.d/{account}, owner root, mode 0440.\n" + script.sudoers(asks, account)
+    )
+    visudo = shutil.which("visudo", path="/usr/sbin:/usr/bin")
+    if visudo:
+        checked = subprocess.run(
+            [visudo, "-cf", "-"], input=text, capture_output=True, text=True, timeout=30, check=False
+        )
+        if checked.returncode != 0:
+            raise ValueError(f"visudo objects: {(checked.stderr or checked.stdout).strip()}")
+    return text
+
+
+def access(machine: Machine) -> Iterator[str]:
+    """How one machine was entered, as whom, and which questions it did not answer."""
+    name = machine.target.name
+    if machine.silence:
+        yield f"{name}: not reached: {one_line(machine.silence)}"
+        return
+    account, _, how = machine.privilege.partition(" ")
+    by, _, why = how.partition(" ")
+    words = {"root": "is root", "sudo": "asks as root through sudo"}
+    yield f"{name}: entered as {account}, {words.get(by, f'cannot ask as root ({one_line(why)})')}"
+    if machine.wire.host_key:
+        yield f"  host key  {machine.wire.host_key}"
+    roles = [role for role, state in machine.roles.items() if state.state == "present"]
+    yield f"  roles     {', '.join(roles) or 'none of Pandora FMS'}"
+    asked = [answer for key, answer in machine.answers.items() if key not in (PRIVILEGE, ROLES)]
+    silent = [answer for answer in asked if answer.silence]
+    yield f"  answered  {len(asked) - len(silent)} of {len(asked)} questions in {machine.seconds:.1f} s"
+    yield from (f"  silent    {one_line(answer.silence)}" for answer in silent)

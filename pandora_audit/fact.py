@@ -1,0 +1,75 @@
+"""A fact: its questions as data, and a pure reading of the answers, field by field."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pandora_audit.promises import Promises
+from pandora_audit.question import Answer, Answers, Question, Role, Wire
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """Everything that a fact may read: one machine's answers and what its site promised.
+
+    Args:
+        asked_at: when the machine was asked, in seconds since the epoch, by the auditor's clock.
+    """
+
+    answers: Answers
+    wire: Wire = field(default_factory=Wire)
+    promises: Promises = field(default_factory=Promises)
+    asked_at: float = 0.0
+
+
+class Fact:
+    """One component of a machine, in the words of its administrator.
+
+    A subclass declares its questions and reads them in properties, each of which answers, or raises NotObserved
+    when nobody answered what it reads. Its name, in snake case, is what tests ask for.
+    """
+
+    questions: ClassVar[tuple[Question, ...]] = ()
+    role: ClassVar[Role | None] = None
+
+    def __init__(self, seen: Seen) -> None:
+        self.seen = seen
+        self.answers = seen.answers
+
+    def __init_subclass__(cls) -> None:
+        FACTS[cls.fact_name()] = cls
+
+    @classmethod
+    def fact_name(cls) -> str:
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+    @classmethod
+    def then(cls, seen: Seen) -> tuple[Question, ...]:
+        """The questions of the second trip: what depends on an answer. Raises NotObserved if they cannot be known."""
+        return ()
+
+    def evidence(self) -> tuple[Answer, ...]:
+        """The answers that this fact reads, for reports; of the second trip those that were given."""
+        keys = [question.key for question in self.questions]
+        prefixes = tuple(f"{key}@" for key in keys)
+        later = [key for key in self.answers if key.startswith(prefixes)]
+        return tuple(self.answers[key] for key in (*keys, *later))
+
+    def __repr__(self) -> str:
+        return f"<{self.fact_name()}>"
+
+
+FACTS: dict[str, type[Fact]] = {}
+
+
+def known_facts() -> Mapping[str, type[Fact]]:
+    """Every fact by name: the modules of ``facts/``, and whatever a site's own modules have declared."""
+    package = importlib.import_module("pandora_audit.facts")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"pandora_audit.facts.{module.name}")
+    return FACTS

@@ -1,0 +1,50 @@
+"""The system that a machine runs, in its own words."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+
+from pandora_audit.fact import Fact
+from pandora_audit.offence import Offence, Offences
+from pandora_audit.question import Ask
+
+_OS = Ask(key="os-release", sh="cat /etc/os-release; echo; uname -r; uname -n")
+
+_SYSTEMS = (
+    r"debian|ubuntu|red ?hat|rhel|centos|rocky( linux)?|alma ?linux|oracle linux|fedora|suse|amazon linux"
+    r"|gnu/linux|linux|freebsd|unix"
+)
+_ADDRESS = r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])|(?<![\w:])(?:[0-9a-f]{1,4}:){3,7}[0-9a-f]{0,4}(?![\w:])"
+
+
+class Platform(Fact):
+    """The distribution and the kernel."""
+
+    questions = (_OS,)
+
+    @cached_property
+    def _release(self) -> dict[str, str]:
+        text = self.answers[_OS.key].text
+        return dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', text, re.M))
+
+    @property
+    def name(self) -> str:
+        """The distribution's own full name."""
+        return self._release.get("PRETTY_NAME", "")
+
+    def told_by(self, text: str) -> Offences:
+        """What a text that strangers read tells about this machine: its system, its release, an address."""
+        own = self.answers[_OS.key].text.strip().splitlines()[-2:]
+        patterns = {
+            "system": rf"\b({_SYSTEMS})\b",
+            "release": "|".join(re.escape(word) for word in own[:1] if len(word) > 3),
+            "name": "|".join(rf"\b{re.escape(word)}\b" for word in own[1:] if len(word) > 3),
+            "address": _ADDRESS,
+        }
+        found = [
+            Offence(subject=what, text=f"the banner tells the {what}: “{hit[0][:80]}”", layer="wire")
+            for what, pattern in patterns.items()
+            if pattern and (hit := re.search(pattern, text, re.I))
+        ]
+        return Offences(found, f"a text of {len(text)} characters that tells nothing of the machine")

@@ -1,0 +1,1 @@
+"""How configuration is written: text in, plain data out. No host, no judgement."""

@@ -1,0 +1,56 @@
+"""PAM's stacks: one facility of one service, its includes resolved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from pandora_audit.question import Unreadable
+
+
+@dataclass(frozen=True)
+class Module:
+    """One module of a stack: how its result counts, its file name, its arguments."""
+
+    control: str
+    name: str
+    arguments: tuple[str, ...]
+
+    @property
+    def can_refuse(self) -> bool:
+        return self.control not in ("optional", "sufficient")
+
+
+_LINE = re.compile(r"-?(auth|account|session|password)\s+(\[[^\]]*\]|\S+)\s+(\S+)\s*(.*)", re.I)
+
+
+def files(lines: Iterable[str]) -> dict[str, list[str]]:
+    """The lines of ``grep -H`` by the base name of their file."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        path, colon, text = line.partition(":")
+        if colon:
+            found.setdefault(path.rpartition("/")[2], []).append(text.partition("#")[0].strip())
+    return found
+
+
+def stack(by_file: Mapping[str, list[str]], service: str, facility: str) -> tuple[Module, ...]:
+    """The modules that one facility of a service runs. Raises Unreadable for a missing or circular include."""
+    return tuple(_modules(by_file, service, facility, 0))
+
+
+def _modules(by_file: Mapping[str, list[str]], service: str, facility: str, depth: int) -> Iterator[Module]:
+    if service not in by_file or depth > 16:
+        raise Unreadable(f"PAM's {service} could not be followed")
+    for text in by_file[service]:
+        if text.startswith("@include"):
+            yield from _modules(by_file, text.split()[-1], facility, depth + 1)
+            continue
+        line = _LINE.match(text)
+        if line is None or line[1].lower() != facility:
+            continue
+        if line[2] in ("include", "substack"):
+            yield from _modules(by_file, line[3], facility, depth + 1)
+        else:
+            yield Module(line[2].lower(), line[3].rpartition("/")[2], tuple(line[4].split()))

@@ -1,0 +1,319 @@
+"""The pytest plugin: the only file with hooks. Each hands over at once."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import threading
+from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest.junitxml import xml_key
+
+from pandora_audit import audit as audits
+from pandora_audit import commands, exceptions, inventory, items, loop, record
+from pandora_audit.audit import Audit, Settings
+from pandora_audit.control import LEVELS, Control, ControlError, Severity, control_of
+from pandora_audit.exceptions import SiteException
+from pandora_audit.finding import Finding
+from pandora_audit.items import FINDING, ControlItem
+from pandora_audit.question import NotObserved
+from pandora_audit.report import html, terminal
+from pandora_audit.sitefile import SiteError, did_you_mean
+from pandora_audit.target import Target
+from pandora_audit.transport import Options, ask_on_terminal
+
+pytest_plugins = ["pandora_audit.fixtures"]
+
+AUDIT = pytest.StashKey[Audit]()
+
+
+# --- the command line ---
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("pandora-audit", "the compliance audit of Pandora FMS")
+    add = group.addoption
+    add("--inventory", type=Path, metavar="FILE", help="Ansible inventory; --hosts then names its hosts")
+    add("--exceptions", type=Path, metavar="FILE", help="signed exceptions (default: beside the inventory)")
+    add("--level", choices=LEVELS, default="guide", help="how much is judged (default: guide)")
+    add(
+        "--fail-on",
+        choices=[str(severity) for severity in Severity],
+        default="low",
+        help="the least severe finding that makes the exit status 1 (default: low)",
+    )
+    add("--max-unassessed", type=int, default=0, metavar="N", help="more make the exit status 10 (default: 0)")
+    add("--concurrency", type=_count, default=32, metavar="N", help="machines at once (default: 32)")
+    add("--known-hosts", type=Path, metavar="FILE", help="host keys, instead of the user's known_hosts")
+    add("--accept-new-host-keys", action="store_true", help="write down the keys of hosts never seen before")
+    add("--connect-timeout", type=float, default=10, metavar="S", help="seconds to connect (default: 10)")
+    add("--machine-timeout", type=float, default=120, metavar="S", help="seconds on one machine (default: 120)")
+    add("--ask-sudo-password", action="store_true", help="ask for sudo's password once, on the terminal")
+    add("--record", type=Path, metavar="DIR", help="write what was asked and answered, one file a machine")
+    add("--list-controls", action="store_true", help="list the controls and stop")
+    add("--explain", metavar="ID", help="tell everything about one control and stop")
+    add("--check", action="store_true", help="connect, report access and privilege, judge nothing")
+    add("--print-script", action="store_true", help="print what would run on each host and stop")
+    add(
+        "--sudoers",
+        nargs="?",
+        const="audit",
+        metavar="ACCOUNT",
+        help="print the sudoers file for this account (default: audit) and stop",
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 1024:
+        raise ValueError(text)
+    return int(text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not __debug__:
+        raise pytest.UsageError("python -O strips assertions, and every control would pass; run without it")
+    config.addinivalue_line("markers", "critical, high, medium, low: the severity of a control")
+    for name in (*map(str, Severity), "ssh", "system", "mysql", "web", "server", "agents"):
+        config.addinivalue_line("markers", f"{name}: controls of this severity or chapter")
+    try:
+        config.stash[AUDIT] = _audit(config)
+    except SiteError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _audit(config: pytest.Config) -> Audit:
+    option = config.option
+    chosen = Settings(
+        level=option.level,
+        fail_on=Severity[option.fail_on.upper()],
+        max_unassessed=option.max_unassessed,
+        concurrency=option.concurrency,
+        record=option.record,
+        options=Options(
+            known_hosts=option.known_hosts,
+            accept_new_host_keys=option.accept_new_host_keys,
+            ssh_config=Path(option.ssh_config) if option.ssh_config else None,
+            identity_file=Path(option.ssh_identity_file) if option.ssh_identity_file else None,
+            connect_seconds=option.connect_timeout,
+            machine_seconds=option.machine_timeout,
+        ),
+        password=_sudo_password(option.ask_sudo_password),
+    )
+    return Audit(
+        settings=chosen,
+        targets=_targets(option.inventory, option.hosts),
+        exceptions=_exceptions(config),
+    )
+
+
+def _exceptions(config: pytest.Config) -> tuple[SiteException, ...]:
+    option = config.option
+    path = option.exceptions or (option.inventory and exceptions.beside(option.inventory))
+    if path is None or not (option.exceptions or path.exists()):
+        return ()
+    return exceptions.load(path, _known_ids(config))
+
+
+def _targets(path: Path | None, hosts: str | None) -> tuple[Target, ...]:
+    found: list[Target] = []
+    for target in inventory.load(path).select(hosts):
+        found += record.load(Path(target.address)) if target.backend == "replay" else [target]
+    return tuple(found)
+
+
+def _sudo_password(ask: bool) -> Callable[[], str | None]:
+    """sudo's password: from the environment, or asked once, when the first machine needs it."""
+    lock, known = threading.Lock(), [os.environ.get("PANDORA_AUDIT_SUDO_PASSWORD")]
+
+    def password() -> str | None:
+        with lock:
+            if known[0] is None and ask:
+                known[0] = ask_on_terminal("sudo password: ") or ""
+            return known[0]
+
+    return password
+
+
+# --- collecting ---
+
+
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> list[ControlItem] | None:
+    control = control_of(obj)
+    if control is None or not name.startswith("test"):
+        return None
+    unknown = audits.unknown_words(control.needs)
+    if unknown:
+        raise collector.CollectError(f"{control.id}: nobody provides {', '.join(unknown)}")
+    return list(items.make(collector, name, control, collector.config.stash[AUDIT]))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "target" in metafunc.fixturenames:
+        targets = metafunc.config.stash[AUDIT].targets
+        metafunc.parametrize(
+            "target", targets, ids=[target.name for target in targets], indirect=True, scope="session"
+        )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _refuse_doubles(items)
+    if config.option.list_controls or config.option.explain:
+        return
+    level = config.stash[AUDIT].settings.level
+    below = [item for item in items if isinstance(item, ControlItem) and not item.control.level.within(level)]
+    if below:
+        config.hook.pytest_deselected(items=below)
+        items[:] = [item for item in items if item not in set(below)]
+
+
+def _controls(collected: Iterable[pytest.Item]) -> dict[str, Control]:
+    return {item.control.id: item.control for item in collected if isinstance(item, ControlItem)}
+
+
+def _refuse_doubles(collected: list[pytest.Item]) -> None:
+    known = _controls(collected)
+    for item in collected:
+        if isinstance(item, ControlItem) and known[item.control.id].test is not item.control.test:
+            raise pytest.UsageError(f"{item.nodeid}: another control has the id {item.control.id}")
+
+
+def _known_ids(config: pytest.Config) -> set[str]:
+    """The ids of all controls at hand, selected or not: an exception for one of them is no mistake."""
+    places = [config.rootpath / path for path in config.getini("testpaths")]
+    places += [config.invocation_params.dir / arg.partition("::")[0] for arg in config.args]
+    files = {file for place in places for file in (place.rglob("test_*.py") if place.is_dir() else [place])}
+    return {
+        found
+        for file in files
+        if file.is_file()
+        for found in re.findall(r'@control\(\s*"([^"]+)"', file.read_text("utf-8"))
+    }
+
+
+# --- running ---
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    option = session.config.option
+    if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
+        return None
+    printed = _printed(session)
+    if printed is not None:
+        session.config.get_terminal_writer().write("\n" + printed + "\n")
+        return True
+    if not any(loop.target_of(item) for item in session.items):
+        return None
+    loop.run(session, session.config.stash[AUDIT])
+    return True
+
+
+def _printed(session: pytest.Session) -> str | None:
+    """What the options that judge nothing print; None when the run is to judge."""
+    option, audit = session.config.option, session.config.stash[AUDIT]
+    controls = _controls(session.items)
+    if option.list_controls:
+        return "\n".join(commands.listed(controls.values()))
+    if option.explain:
+        if option.explain not in controls:
+            raise pytest.UsageError(f"there is no control {option.explain}{did_you_mean(option.explain, controls)}")
+        return "\n".join(commands.explained(controls[option.explain]))
+    plans = loop.plans(session.items)
+    if option.print_script:
+        return "\n".join(f"# {plan.target.name}\n{commands.print_script(plan)}" for plan in plans)
+    if option.sudoers:
+        return commands.sudoers(plans, option.sudoers)
+    if option.check:
+        return "\n".join(loop.check(plans, audit))
+    return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """In a site's own test too, an observation that nobody made is an error, not a failure."""
+    report = yield
+    if call.when == "call" and call.excinfo and call.excinfo.errisinstance(NotObserved):
+        report.when = "setup"
+        report.longrepr = f"not assessed: {call.excinfo.value}"
+    return report
+
+
+# --- telling ---
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    audit = config.stash[AUDIT]
+    names = ", ".join(target.name for target in audit.targets[:8])
+    more = f" and {len(audit.targets) - 8} more" if len(audit.targets) > 8 else ""
+    return f"pandora-audit: level {audit.settings.level}; hosts {names}{more}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    found: Finding | None = getattr(report, FINDING, None)
+    if found is None:
+        return None
+    return found.word.value, terminal.LETTERS[found.word], found.word.value
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    audit = config.stash[AUDIT]
+    if not audit.findings:
+        return
+    for title, lines in terminal.summary(audit, _today()):
+        terminalreporter.section(title)
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_html_report_title(report: Any) -> None:
+    report.title = "Compliance audit of Pandora FMS"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_html_results_table_header(cells: list[str]) -> None:
+    html.header(cells)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_html_results_table_row(report: pytest.TestReport, cells: list[str]) -> None:
+    found: Finding | None = getattr(report, FINDING, None)
+    if found is not None:
+        html.row(found, cells)
+    else:
+        html.foreign_row(report.nodeid, cells)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> None:
+    prefix.extend(html.summary(session.config.stash[AUDIT], _today()))
+
+
+# --- the end ---
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    audit = session.config.stash[AUDIT]
+    _sort_reports(session.config)
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and audit.findings:
+        own = audit.exit_status()
+        foreign = session.testsfailed - sum(found.word.outcome in ("failed", "error") for found in audit.findings)
+        session.exitstatus = own | (1 if foreign > 0 else 0)
+
+
+def _sort_reports(config: pytest.Config) -> None:
+    """Reports are sorted by control and host, whichever machine was ready first."""
+    xml = config.stash.get(xml_key, None)
+    if xml is not None:
+        xml.node_reporters_ordered.sort(key=lambda reporter: reporter.id if hasattr(reporter, "id") else "")

@@ -1,0 +1,185 @@
+"""What a site promises of its hosts: ``audit_*`` variables, declared once with type, default and meaning."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+from pandora_audit.sitefile import Plain, SiteError, did_you_mean
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+T = TypeVar("T")
+
+PREFIX = "audit_"
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """A type of promise: how the table calls it, and how it is read (a ValueError says what it is not)."""
+
+    name: str
+    read: Callable[[Plain], T]
+
+
+def number(low: int, high: int) -> Kind[int]:
+    """A whole number, both ends included."""
+
+    def read(value: Plain) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) and low <= int(value) <= high:
+            return int(value)
+        raise ValueError(f"a whole number from {low} to {high}")
+
+    return Kind(f"{low} to {high}", read)
+
+
+def matching(name: str, pattern: str) -> Kind[str]:
+    """A text of one shape; ``name`` says which."""
+
+    def read(value: Plain) -> str:
+        if isinstance(value, str) and re.fullmatch(pattern, value):
+            return value
+        raise ValueError(name)
+
+    return Kind(name, read)
+
+
+def choice(*words: str) -> Kind[str]:
+    """One of a few words."""
+    return matching(" or ".join(words), "|".join(map(re.escape, words)))
+
+
+def listed(kind: Kind[T]) -> Kind[tuple[T, ...]]:
+    """A YAML list of a kind. One text is refused: half of the time its author meant several."""
+
+    def read(value: Plain) -> tuple[T, ...]:
+        if isinstance(value, str):
+            raise ValueError(f"a list: write [{value}] if it is the only one")
+        return tuple(kind.read(each) for each in value)
+
+    return Kind(f"list of {kind.name}", read)
+
+
+def _yes_or_no(value: Plain) -> bool:
+    word = value.lower() if isinstance(value, str) else ""
+    if word in ("yes", "true", "on"):
+        return True
+    if word in ("no", "false", "off"):
+        return False
+    raise ValueError("yes or no")
+
+
+PORT = number(1, 65535)
+YES_NO = Kind("yes or no", _yes_or_no)
+TEXT = matching("text", r"(?s).*\S.*")
+PATH = matching("absolute path", r"/[^\0\n]*")
+USER = matching("user name", r"[A-Za-z0-9_.][A-Za-z0-9_.@\\-]*\$?")
+FINGERPRINT = matching("SHA256:… fingerprint", r"SHA256:[A-Za-z0-9+/]{43}")
+
+
+def _says(kind: Kind[Any], meaning: str) -> dict[str, object]:
+    return {"kind": kind, "meaning": meaning}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promises:
+    """The promises made of one host. ``Promises()`` promises nothing: every field has its default.
+
+    Each field below ``where_given`` is a promise; an inventory writes it with the prefix ``audit_``.
+    """
+
+    where_given: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
+    ssh_port: int | None = field(
+        default=None,
+        metadata=_says(PORT, "sshd listens on this port and on no other (the guide's example: 31122)"),
+    )
+    jump_host: bool = field(
+        default=False, metadata=_says(YES_NO, "this host forwards TCP connections for others by design")
+    )
+    user_keys: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_says(listed(FINGERPRINT), "the keys that may log in (`ssh-keygen -lf`); `[]`: none"),
+    )
+    directory: str | None = field(
+        default=None,
+        metadata=_says(TEXT, "the identity service that limits who may log in (sssd, ad, ipa, …)"),
+    )
+    scope: Literal["role", "estate"] = field(
+        default="role",
+        metadata=_says(
+            choice("role", "estate"),
+            "`role`: a host is held to what its Pandora FMS roles ask for; `estate`: to every host control",
+        ),
+    )
+
+    def given(self, name: str) -> bool:
+        """Whether the site made this promise; False when the value is only the default."""
+        return name in dict(self.where_given) or getattr(self, name) != KINDS[name].default
+
+    def where(self, name: str) -> str:
+        """``file:line`` of the promise; empty when nobody wrote it."""
+        return dict(self.where_given).get(name, "")
+
+    def to_record(self) -> dict[str, Json]:
+        """The given promises as JSON: ``{name: {"value": …, "where": "file:line"}}``."""
+        names = (name for name in KINDS if self.given(name))
+        return {name: {"value": _to_json(getattr(self, name)), "where": self.where(name)} for name in names}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Promises:
+        """What ``to_record`` wrote. Raises SiteError when the record holds anything else."""
+        try:
+            return cls.read({name: (_from_json(r["value"]), str(r["where"])) for name, r in record.items()})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise SiteError(f"record: these are not promises ({error})") from error
+
+    @classmethod
+    def read(cls, written: Mapping[str, tuple[Plain, str]]) -> Promises:
+        """Promises from names (without prefix) to (value, where). Raises SiteError on the first bad one."""
+        values: dict[str, Any] = {name: read(name, value, where) for name, (value, where) in written.items()}
+        return cls(where_given=tuple((name, where) for name, (_, where) in written.items()), **values)
+
+
+KINDS = {each.name: each for each in dataclasses.fields(Promises) if each.metadata}
+"""The declared promises by name, in the order of the table."""
+
+
+def read(name: str, value: Plain, where: str) -> object:
+    """The value of the promise ``name``. Raises SiteError when there is no such promise or no such value."""
+    if name not in KINDS:
+        raise SiteError(f"{where}: {PREFIX}{name} is not a promise{did_you_mean(name, KINDS, PREFIX)}")
+    kind: Kind[object] = KINDS[name].metadata["kind"]
+    try:
+        return kind.read(value)
+    except ValueError as error:
+        shown = value if isinstance(value, str) else f"[{', '.join(value)}]"
+        raise SiteError(f"{where}: {PREFIX}{name} is {shown!r}; it takes {error}") from error
+
+
+def _to_json(value: object) -> Json:
+    if isinstance(value, tuple):
+        return [_to_json(each) for each in value]
+    return value if isinstance(value, bool | int | str) else str(value)
+
+
+def _from_json(value: object) -> Plain:
+    if isinstance(value, list):
+        return tuple(str(each) for each in value)
+    return str(value)
+
+
+def table() -> str:
+    """The promises as a Markdown table, for inventories/README.md."""
+    rows = ["| Variable | Value | Default | Meaning |", "|---|---|---|---|"]
+    for name, each in KINDS.items():
+        kind, meaning = each.metadata["kind"], each.metadata["meaning"]
+        rows.append(f"| `{PREFIX}{name}` | {kind.name} | {_shown(each.default)} | {meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+def _shown(default: object) -> str:
+    words = {None: "nobody promised", True: "yes", False: "no"}
+    return words[default] if default is None or isinstance(default, bool) else f"`{default}`"

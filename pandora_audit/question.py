@@ -1,0 +1,192 @@
+"""What is asked of a machine, and what came back: plain data, no connection, no judgement."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class NotObserved(Exception):  # noqa: N818  (it is a verdict's reason before it is an error)
+    """Nobody answered: the claim can be neither confirmed nor denied. Its text is a sentence for the report."""
+
+    @property
+    def reason(self) -> str:
+        return str(self)
+
+
+class Unreadable(NotObserved):
+    """Somebody answered, in words that the reader does not understand."""
+
+
+class Role(enum.StrEnum):
+    """A part of a Pandora FMS installation that a machine can play."""
+
+    SERVER = "server"
+    TENTACLE = "tentacle"
+    CONSOLE = "console"
+    DATABASE = "database"
+    AGENT = "agent"
+
+
+# sudo and sshd live in sbin on one family and in bin on another; sudoers must name the file that is run.
+_ELSEWHERE: Mapping[str, tuple[str, ...]] = {
+    "ss": ("/usr/bin/ss", "/usr/sbin/ss"),
+    "sshd": ("/usr/sbin/sshd",),
+}
+
+
+def places(program: str) -> tuple[str, ...]:
+    """The absolute paths at which a program is looked for, in order."""
+    if program.startswith("/"):
+        return (program,)
+    return _ELSEWHERE.get(program, (f"/usr/bin/{program}",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """A question that the machine answers by running a program.
+
+    Args:
+        key: names the question within its machine; two facts may share a question, never a key.
+        argv: the program and its arguments. Privileged questions are run exactly so, below ``sudo``.
+        sh: instead of argv, a POSIX shell text; never privileged.
+        root: whether only root gets the whole answer.
+        seconds: the time limit on the host.
+        limit: how many bytes of standard output leave the host.
+        stdin: what the program reads; the only way for a secret or a word list to reach a host.
+        only_if: asked only where this role was detected or promised.
+        keep: a ``sed -nE`` program run on the host; only what it prints leaves the host.
+    """
+
+    key: str
+    argv: tuple[str, ...] = ()
+    sh: str = ""
+    root: bool = False
+    seconds: int = 10
+    limit: int = 256 * 1024
+    stdin: bytes = field(default=b"", repr=False)
+    only_if: Role | None = None
+    keep: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.argv) == bool(self.sh):
+            raise ValueError(f"question {self.key}: either argv or sh")
+        if self.root and self.sh:
+            raise ValueError(f"question {self.key}: a privileged question is an argv, not a shell text")
+        if self.root and any(not word or set(word) & set(" \t\n\\*?[]") for word in self.argv):
+            raise ValueError(
+                f"question {self.key}: sudo joins arguments and expands patterns; no blanks or wildcards"
+            )
+
+    @property
+    def text(self) -> str:
+        """The question as a report shows it."""
+        return self.sh or " ".join(self.argv)
+
+
+class ProbeKind(enum.StrEnum):
+    BANNER = "banner"
+    """The first line that the port says by itself."""
+    PORT = "port"
+    """Whether the port accepts a connection."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A question that is asked of the machine from the auditor's place, over the network.
+
+    Status 0: the port answered (``out`` holds what it said); 1: it refused. Anything else is silence.
+    """
+
+    key: str
+    kind: ProbeKind
+    port: int
+    seconds: int = 5
+
+    @property
+    def text(self) -> str:
+        return f"{self.kind} of port {self.port}, from the auditor's place"
+
+
+Question = Ask | Probe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What one question brought home.
+
+    Args:
+        status: the program's exit status; None when it did not run or did not end.
+        out, err: its streams, cut at the question's limits.
+        silence: why there is no answer, as a sentence; empty when there is one.
+        seconds: how long the host took.
+    """
+
+    key: str
+    question: str
+    status: int | None = None
+    out: bytes = b""
+    err: bytes = b""
+    silence: str = ""
+    seconds: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """Standard output, decoded. Raises NotObserved when the question was not answered."""
+        if self.silence:
+            raise NotObserved(self.silence)
+        return self.out.decode("utf-8", "backslashreplace")
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+    def succeeded(self) -> Answer:
+        """This answer, if the program said that it succeeded. Raises NotObserved otherwise."""
+        _ = self.text
+        if self.status != 0:
+            said = self.err.decode("utf-8", "backslashreplace").strip().splitlines()
+            raise NotObserved(
+                f"`{self.question}` exited {self.status}" + (f": {said[-1][:300]}" if said else "")
+            )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """What the network showed while the machine was entered.
+
+    Args:
+        host_key: type and SHA256 fingerprint of the key that was verified.
+        software: the identification string of the server.
+        banner: the text sent before the login; empty when none was sent, None when this way in cannot see it.
+        port: the port that was entered by; None for a way in that has none.
+        peer: the address that was connected to.
+    """
+
+    host_key: str = ""
+    software: str = ""
+    banner: str | None = None
+    port: int | None = None
+    peer: str = ""
+
+
+class Answers(Mapping[str, Answer]):
+    """The answers of one machine by key. A question that nobody asked is silence too, never a KeyError."""
+
+    def __init__(self, answers: Mapping[str, Answer] | None = None) -> None:
+        self._answers = dict(answers or {})
+
+    def __getitem__(self, key: str) -> Answer:
+        known = self._answers.get(key)
+        return known or Answer(key=key, question=key, silence=f"the question {key!r} was not asked")
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._answers
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._answers)
+
+    def __len__(self) -> int:
+        return len(self._answers)

@@ -1,0 +1,1 @@
+"""Telling what was concluded. Nothing here asks or judges."""

@@ -1,0 +1,37 @@
+"""A machine to audit: where it is, how it is entered, what its site promised of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pandora_audit.promises import Promises
+from pandora_audit.question import Role
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One machine of the run.
+
+    Args:
+        name: how reports call it; unique in a run.
+        backend: "paramiko" (default), "ssh" (the OpenSSH client), "local", "replay", or any of testinfra's.
+        address: what the backend connects to: a host name, an address, a container, a record's path.
+        user, port, identity_file: None leaves them to the ssh configuration.
+        become: whether privileged questions may go through sudo.
+        promised: the roles an inventory promises; None for a host that no inventory knows (detect them).
+        promises: the site's ``audit_*`` variables, by their names without the prefix.
+        groups: the inventory groups that hold it.
+        spec: the testinfra host specification, where one was given.
+    """
+
+    name: str
+    address: str
+    backend: str = "paramiko"
+    user: str | None = None
+    port: int | None = None
+    identity_file: str | None = None
+    become: bool = True
+    promised: frozenset[Role] | None = None
+    promises: Promises = field(default_factory=Promises)
+    groups: frozenset[str] = frozenset()
+    spec: str = ""
