@@ -163,9 +163,7 @@ class Host:
         kernel shows (/proc, /sys, devices) do not count.
         """
         after = self._files()
-        changed = {
-            path for path in self._before.keys() | after.keys() if self._before.get(path) != after.get(path)
-        }
+        changed = {path for path in self._before.keys() | after.keys() if self._before.get(path) != after.get(path)}
         # A folder of the image appears in the overlay with the first change in it.
         return {path for path in changed if after.get(path) or not (self._image / path[1:]).is_dir()}
 
@@ -251,9 +249,7 @@ class Host:
 Mutation = str | Callable[[Host], object]
 
 
-def boot(
-    image: str = "bookworm", mutations: Iterable[Mutation] | str = (), *, name: str | None = None
-) -> Host:
+def boot(image: str = "bookworm", mutations: Iterable[Mutation] | str = (), *, name: str | None = None) -> Host:
     """A new host of an image, whose sshd answers and whose boot is over.
 
     Args:

@@ -36,9 +36,7 @@ def run(
         env=env,
     ) as process:
         try:
-            out, err = process.communicate(
-                None if input is None else input.encode("utf-8", "surrogateescape"), timeout
-            )
+            out, err = process.communicate(None if input is None else input.encode("utf-8", "surrogateescape"), timeout)
         except subprocess.TimeoutExpired as late:
             raise LabError(f"{_shown(argv)} did not end within {timeout:g} s") from late
         finally:

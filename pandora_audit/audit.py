@@ -107,9 +107,7 @@ class Audit:
 
     # --- concluding ---
 
-    def conclude(
-        self, control: Control, arguments: Mapping[str, object], raised: BaseException | None
-    ) -> Finding:
+    def conclude(self, control: Control, arguments: Mapping[str, object], raised: BaseException | None) -> Finding:
         machine = self.machine
         if machine is None:
             raise LookupError("no machine is being judged")
@@ -129,7 +127,11 @@ class Audit:
     def leftovers(self, today: datetime.date) -> tuple[Leftover, ...]:
         """The site's exceptions to renew or remove."""
         used = {entry for found in self.findings for entry in found.accepted}
-        judged = {found.key: found.word is Word.COMPLIANT for found in self.findings}
+        judged = {
+            found.key: found.word is Word.COMPLIANT
+            for found in self.findings
+            if found.word is Word.COMPLIANT or found.word.is_finding
+        }
         hosts = [target.name for target in self.targets]
         return exceptions.leftovers(self.exceptions, used, judged, hosts, today)
 
@@ -159,9 +161,7 @@ def unknown_words(names: Collection[str]) -> list[str]:
     return [name for name in names if name not in known_facts() and name not in (*_WORDS, *Role)]
 
 
-def plans(
-    wanted: Iterable[tuple[Target, Collection[str]]], with_host: Callable[[Target], bool]
-) -> Iterator[Plan]:
+def plans(wanted: Iterable[tuple[Target, Collection[str]]], with_host: Callable[[Target], bool]) -> Iterator[Plan]:
     """What each target will be asked, from the names that its remaining tests ask for."""
     by_target: dict[str, tuple[Target, set[str]]] = {}
     for target, names in wanted:

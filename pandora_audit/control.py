@@ -94,7 +94,7 @@ _ID = re.compile(r"[a-z]+\.[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def control(
-    id: str,  # noqa: A002  (the word everybody uses for it)
+    id: str,
     severity: Severity,
     *,
     level: Level = Level.GUIDE,

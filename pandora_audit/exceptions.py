@@ -111,9 +111,7 @@ def leftovers(
     return tuple(Leftover(entry, why) for entry, why in found if why)
 
 
-def _idle(
-    entry: SiteException, judged: Mapping[tuple[str, str], bool], hosts: Collection[str], today: date
-) -> str:
+def _idle(entry: SiteException, judged: Mapping[tuple[str, str], bool], hosts: Collection[str], today: date) -> str:
     """Why an unused entry did nothing; empty when this run cannot tell."""
     if not entry.in_force(today):
         return f"expired on {entry.until}"

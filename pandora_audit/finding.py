@@ -9,7 +9,7 @@ import textwrap
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 from pandora_audit import exceptions
 from pandora_audit.control import Control
@@ -118,7 +118,7 @@ def _word(raised: BaseException | None) -> tuple[Word, str]:
     return Word.NOT_ASSESSED, f"a fault of the control or of pandora-audit, not of the machine: {name}: {raised}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _assertions(control: Control) -> tuple[tuple[int, int, str, types.CodeType], ...]:
     """Of each assert of a control: first and last line, its text, and the code of what it looks at."""
     try:
@@ -146,9 +146,7 @@ def _looked_at(test: ast.expr) -> ast.expr:
     return test
 
 
-def _assertion(
-    control: Control, arguments: Mapping[str, object], raised: BaseException | None
-) -> tuple[str, object]:
+def _assertion(control: Control, arguments: Mapping[str, object], raised: BaseException | None) -> tuple[str, object]:
     """The text of the assertion that decided, and the value that it looked at (None where it cannot be had again).
 
     Looking again is safe because facts are pure: the same answers give the same value.

@@ -53,9 +53,7 @@ class Machine:
 
     @property
     def seen(self) -> Seen:
-        return Seen(
-            answers=self.answers, wire=self.wire, promises=self.target.promises, asked_at=self.asked_at
-        )
+        return Seen(answers=self.answers, wire=self.wire, promises=self.target.promises, asked_at=self.asked_at)
 
     def fact(self, kind: type[Fact]) -> Fact:
         """A fact about this machine. Raises NotObserved when it was never reached, NotApplicable without its role."""
@@ -83,7 +81,7 @@ class Machine:
         }
 
     def role(self, role: Role) -> RoleState:
-        """The role, present. Raises NotApplicable when it is absent, NotObserved when promised but missing or hidden."""
+        """The role, present. Raises NotApplicable when absent, NotObserved when promised but missing, or hidden."""
         self.reached()
         state = self.roles.get(role, RoleState("unknown"))
         if state.state == "present":
@@ -188,10 +186,8 @@ def _ask(
             first=first,
         )
         machine.commands += 1
-        output = connection.run(
-            trip.command, stdin=trip.stdin, limit=script.MOST_BYTES, seconds=trip.seconds
-        )
-        found |= script.parse(output.out, trip)
+        output = connection.run(trip.command, stdin=trip.stdin, limit=script.MOST_BYTES, seconds=trip.seconds)
+        found |= script.parse(output.out, trip, output.err)
     found |= {probe.key: _probe(probe, connection) for probe in probes}
     machine.answers = Answers({**machine.answers, **found})
 
@@ -201,9 +197,7 @@ def _probe(probe: Probe, connection: Connection) -> Answer:
 
     def answer(status: int | None = None, out: bytes = b"", silence: str = "") -> Answer:
         took = round(time.monotonic() - began, 2)
-        return Answer(
-            key=probe.key, question=probe.text, status=status, out=out, silence=silence, seconds=took
-        )
+        return Answer(key=probe.key, question=probe.text, status=status, out=out, silence=silence, seconds=took)
 
     try:
         channel = connection.dial(probe.port, probe.seconds)

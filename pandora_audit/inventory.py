@@ -74,11 +74,6 @@ class Inventory:
         self._reconcile()
         self._members = {name: self._below(name) for name in self._groups}
 
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """The names of all hosts, in Ansible's order."""
-        return tuple(self._members["all"])
-
     def select(self, hosts: str | None) -> tuple[Target, ...]:
         """The machines that ``--hosts`` names, each once, in that order; None selects all of the inventory.
 
@@ -188,11 +183,7 @@ class Inventory:
         except re.error as error:
             raise SiteError(f"--hosts={pattern}: not a host pattern ({error})") from error
         # Documented, though Ansible's code has `a*` match `all` and so every host.
-        groups = [
-            name
-            for name in self._groups
-            if name == expression or (name not in _SPECIAL and regex.match(name))
-        ]
+        groups = [name for name in self._groups if name == expression or (name not in _SPECIAL and regex.match(name))]
         found = list(dict.fromkeys(host for name in groups for host in self._members[name]))
         if not groups or pattern.startswith("~") or set(expression) & set(".?*["):
             found = list(dict.fromkeys([*found, *filter(regex.match, self._hosts)]))

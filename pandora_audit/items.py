@@ -53,15 +53,13 @@ def run(item: ControlItem, nextitem: pytest.Item | None) -> None:
     hook = item.ihook
     hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     began = time.time()
-    call = pytest.CallInfo.from_call(
-        item.runtest, when="call", reraise=(pytest.exit.Exception, KeyboardInterrupt)
-    )
+    call = pytest.CallInfo.from_call(item.runtest, when="call", reraise=(pytest.exit.Exception, KeyboardInterrupt))
     found = item.audit.conclude(item.control, item.arguments, call.excinfo.value if call.excinfo else None)
     report = _report(item, found, call)
     hook.pytest_runtest_logreport(report=report)
-    if found.fault or found.word.is_finding:
-        if call.excinfo and check_interactive_exception(call, report):
-            hook.pytest_exception_interact(node=item, call=call, report=report)
+    worth_a_look = found.fault or found.word.is_finding
+    if worth_a_look and call.excinfo and check_interactive_exception(call, report):
+        hook.pytest_exception_interact(node=item, call=call, report=report)
     closing = _plain_report(item, "passed", None, "teardown", began)
     closing.user_properties = report.user_properties
     hook.pytest_runtest_logreport(report=closing)
@@ -91,13 +89,11 @@ def _report(item: ControlItem, found: Finding, call: pytest.CallInfo[None]) -> p
     return report
 
 
-def _plain_report(
-    item: ControlItem, outcome: Any, longrepr: Any, when: Any, began: float
-) -> pytest.TestReport:
+def _plain_report(item: ControlItem, outcome: Any, longrepr: Any, when: Any, began: float) -> pytest.TestReport:
     return pytest.TestReport(
         nodeid=item.nodeid,
         location=item.location,
-        keywords={name: 1 for name in item.keywords},
+        keywords=dict.fromkeys(item.keywords, 1),
         outcome=outcome,
         longrepr=longrepr,
         when=when,
@@ -132,9 +128,7 @@ def tell(found: Finding) -> str:
         lines += [f"  expected  {found.expected}", f"  observed  {one_line(found.observed)}"]
     else:
         lines += [f"  reason    {one_line(found.reason)}"]
-    lines += [
-        f"  accepted  until {entry.until} by {entry.approved_by}: {entry.reason}" for entry in found.accepted
-    ]
+    lines += [f"  accepted  until {entry.until} by {entry.approved_by}: {entry.reason}" for entry in found.accepted]
     if found.word.is_finding:
         lines += [f"  why       {control.why}", f"  fix       {control.fix}", f"  impact    {control.impact}"]
     return printable("\n".join(lines))
@@ -155,14 +149,10 @@ def _quoted(answer: Any, most: int = 4000) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def make(
-    collector: pytest.Collector, name: str, control: Control, audit: Audit
-) -> Iterator[ControlItem]:
+def make(collector: pytest.Collector, name: str, control: Control, audit: Audit) -> Iterator[ControlItem]:
     """The items of one control: one for each target to which it can apply."""
     for target in audit.targets:
         if audit.applies(control, target):
             yield ControlItem.from_parent(
                 collector, name=f"{name}[{target.name}]", control=control, target=target, audit=audit
             )
-
-

@@ -16,7 +16,7 @@ from _pytest.junitxml import xml_key
 from pandora_audit import audit as audits
 from pandora_audit import commands, exceptions, inventory, items, loop, record
 from pandora_audit.audit import Audit, Settings
-from pandora_audit.control import LEVELS, Control, ControlError, Severity, control_of
+from pandora_audit.control import LEVELS, Control, Severity, control_of
 from pandora_audit.exceptions import SiteException
 from pandora_audit.finding import Finding
 from pandora_audit.items import FINDING, ControlItem
@@ -154,9 +154,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "target" in metafunc.fixturenames:
         targets = metafunc.config.stash[AUDIT].targets
-        metafunc.parametrize(
-            "target", targets, ids=[target.name for target in targets], indirect=True, scope="session"
-        )
+        metafunc.parametrize("target", targets, ids=[target.name for target in targets], indirect=True, scope="session")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -111,7 +111,7 @@ class Promises:
         default="role",
         metadata=_says(
             choice("role", "estate"),
-            "`role`: a host is held to what its Pandora FMS roles ask for; `estate`: to every host control",
+            "`role`: an EndPoint (an agent and nothing else) is held to the agent controls; `estate`: to all",
         ),
     )
 

@@ -75,9 +75,7 @@ class Ask:
         if self.root and self.sh:
             raise ValueError(f"question {self.key}: a privileged question is an argv, not a shell text")
         if self.root and any(not word or set(word) & set(" \t\n\\*?[]") for word in self.argv):
-            raise ValueError(
-                f"question {self.key}: sudo joins arguments and expands patterns; no blanks or wildcards"
-            )
+            raise ValueError(f"question {self.key}: sudo joins arguments and expands patterns; no blanks or wildcards")
 
     @property
     def text(self) -> str:
@@ -147,9 +145,7 @@ class Answer:
         _ = self.text
         if self.status != 0:
             said = self.err.decode("utf-8", "backslashreplace").strip().splitlines()
-            raise NotObserved(
-                f"`{self.question}` exited {self.status}" + (f": {said[-1][:300]}" if said else "")
-            )
+            raise NotObserved(f"`{self.question}` exited {self.status}" + (f": {said[-1][:300]}" if said else ""))
         return self
 
 

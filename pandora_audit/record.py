@@ -174,6 +174,4 @@ def _to_answer(row: dict[str, Any]) -> Answer:
 
 
 def _lacking(question: Question) -> Answer:
-    return Answer(
-        key=question.key, question=question.text, silence=f"the record lacks an answer to `{question.text}`"
-    )
+    return Answer(key=question.key, question=question.text, silence=f"the record lacks an answer to `{question.text}`")

@@ -21,12 +21,13 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from pandora_audit.question import Answer, Answers, Ask, Role, places
+from pandora_audit.question import Answer, Answers, Ask, NotObserved, Role, places
 
 # Text of one question's standard error that is kept; the last bytes, since the reason stands at the end.
 _ERR_BYTES = 2000
 # All that one trip may bring home after decompression: a bound on what a hostile host can make us hold.
 MOST_BYTES = 16 * 1024 * 1024
+_WORD = 800
 _KEY = re.compile(r"[a-z0-9][a-z0-9.@_-]*")
 
 ROLES = "roles"
@@ -59,7 +60,9 @@ q() {
   shift 5
   read -r t _ </proc/uptime
   printf '@%s %s\\n' "$key" "$t"
-  err=$({ { feed "$feed" | { "$@" 2>&4; echo "rc $?" >&4; } | keep "$keep" | head -c "$lim" | sed 's/^/o/' >&3; } 4>&1; } 2>/dev/null | tail -c ERRBYTES)
+  err=$({
+    { feed "$feed" | { "$@" 2>&4; echo "rc $?" >&4; } | keep "$keep" | head -c "$lim" | sed 's/^/o/' >&3; } 4>&1
+  } 2>/dev/null | tail -c ERRBYTES)
   read -r t _ </proc/uptime
   rc=${err##*rc }
   printf '\\n'
@@ -86,7 +89,8 @@ r() {
   flat=$(printf '%s' "$*" | tr -d '\\\\')
   case "$free" in *"${nl}ALL$nl"* | *"$nl$flat$nl"*) q "$key" "$sec" "$lim" "$keep" "$feed" sudo -n "$@"; return ;; esac
   case "$paid" in *"${nl}ALL$nl"* | *"$nl$flat$nl"*)
-    if [ -n "$pw" ]; then q "$key" "$sec" "$lim" "$keep" "$feed" with_password "$@"; else no "$key" "$feed" "password"; fi
+    if [ -z "$pw" ]; then no "$key" "$feed" password; return; fi
+    q "$key" "$sec" "$lim" "$keep" "$feed" with_password "$@"
     return ;;
   esac
   no "$key" "$feed" "denied $why"
@@ -157,9 +161,11 @@ class Script:
 
     @property
     def command(self) -> str:
-        """The exec string: one line without quotes, blanks or marks that sh, bash, csh and fish read differently."""
+        """The exec string: one line without a mark that sh, bash, csh and fish read differently."""
         packed = base64.b64encode(self.text.encode()).decode()
-        return f"exec /bin/sh -c 'eval \"$(echo {packed} | base64 -d)\"'"
+        # BSD's csh has a limit for one word.
+        words = " ".join(packed[at : at + _WORD] for at in range(0, len(packed), _WORD))
+        return f"exec /bin/sh -c 'eval \"$(echo \"$@\" | tr -d \" \" | base64 -d)\"' sh {words}"
 
 
 def compose(
@@ -191,7 +197,7 @@ def compose(
     words += ["{", *detect, *promise, "} >/dev/null"]
     if first:
         words += [f'say {PRIVILEGE} "$(id -un) $by $why$nl$free$nl$paid"']
-        words += [f"say {ROLES} \"$({'; '.join(detect)})\""]
+        words += [f'say {ROLES} "$({"; ".join(detect)})"']
     words += [_line(ask) for ask in asks]
     words += [
         "}",
@@ -219,8 +225,7 @@ def _line(ask: Ask) -> str:
 def sudo_commands(ask: Ask) -> tuple[str, ...]:
     """The commands, as sudo sees them, that a privileged question may run."""
     return tuple(
-        " ".join(("/usr/bin/timeout", "-k", "1", str(ask.seconds), path, *ask.argv[1:]))
-        for path in places(ask.argv[0])
+        " ".join(("/usr/bin/timeout", "-k", "1", str(ask.seconds), path, *ask.argv[1:])) for path in places(ask.argv[0])
     )
 
 
@@ -231,8 +236,14 @@ def sudoers(asks: Iterable[Ask], account: str) -> str:
     return "".join(f"{account} ALL=(root) NOPASSWD: {command}\n" for command in escaped)
 
 
-def parse(raw: bytes, script: Script) -> Answers:
-    """The answers in what a host sent. Every question of the script gets one; what is missing is silence."""
+def parse(raw: bytes, script: Script, said: bytes = b"") -> Answers:
+    """The answers in what a host sent. Every question of the script gets one; what is missing is silence.
+
+    Raises NotObserved when the script did not even begin; ``said`` is what came on standard error instead.
+    """
+    if f"\n{script.marker} ".encode() not in raw:
+        words = " ".join((raw[-300:] + b" " + said[-300:]).decode("utf-8", "backslashreplace").split())
+        raise NotObserved("the login shell did not run the audit's script" + (f" and said “{words}”" if words else ""))
     frames = _frames(_unpack(raw, script.marker))
     asks = {ask.key: ask for ask in script.asks}
     found: dict[str, Answer] = {}
@@ -241,21 +252,11 @@ def parse(raw: bytes, script: Script) -> Answers:
             found[frame.key] = _answer(asks[frame.key], frame)
         elif frame.key in (PRIVILEGE, ROLES):
             found[frame.key] = Answer(key=frame.key, question=frame.key, status=0, out=frame.out)
-    heard = len(found) > 0
     for key, ask in asks.items():
         if key not in found:
-            why = "the answer broke off before" if heard else _no_beginning(raw)
-            found[key] = Answer(key=key, question=ask.text, silence=f"{why} `{ask.text}` was over")
+            silence = f"the connection ended before `{ask.text}` had answered"
+            found[key] = Answer(key=key, question=ask.text, silence=silence)
     return Answers(found)
-
-
-def _no_beginning(raw: bytes) -> str:
-    said = " ".join(raw[-300:].decode("utf-8", "backslashreplace").split())
-    return (
-        "the login shell did not run the audit's script"
-        + (f" and said “{said}”" if said else "")
-        + "; nothing of"
-    )
 
 
 @dataclass
@@ -270,9 +271,7 @@ class _Frame:
 
 
 def _unpack(raw: bytes, marker: str) -> bytes:
-    _, found, rest = raw.partition(f"\n{marker} ".encode())
-    if not found:
-        return b""
+    _, _, rest = raw.partition(f"\n{marker} ".encode())
     how, _, body = rest.partition(b"\n")
     if how != b"gzip":
         return body[:MOST_BYTES]

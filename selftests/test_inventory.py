@@ -117,9 +117,7 @@ aa: {hosts: {l: }}
     }
 
 
-@pytest.mark.parametrize(
-    "text", ["server: {hosts: h}", "server: {children: g}\ng: {hosts: h}", "console:\n agent: \n"]
-)
+@pytest.mark.parametrize("text", ["server: {hosts: h}", "server: {children: g}\ng: {hosts: h}", "console:\n agent: \n"])
 def test_a_single_name_may_be_a_text(tmp_path, text):
     if "agent" in text:
         assert "nothing else" in refused(load, tmp_path, text)
@@ -221,9 +219,7 @@ def test_what_cannot_be_read_is_refused_with_its_place(tmp_path, text, says):
     ],
 )
 def test_a_variable_is_refused_only_where_it_is_used(tmp_path, variable, says):
-    made = load(
-        tmp_path, f"g:\n  hosts:\n    bad:\n      {variable}\n      other: '{{{{ x }}}}'\n    good: {{}}\n"
-    )
+    made = load(tmp_path, f"g:\n  hosts:\n    bad:\n      {variable}\n      other: '{{{{ x }}}}'\n    good: {{}}\n")
     assert names(made, "good") == ["good"]
     assert says in refused(made.select, "bad")
 
@@ -247,9 +243,7 @@ def test_files_that_are_none(tmp_path):
 
 
 def test_ten_thousand_hosts_are_quick(tmp_path):
-    hosts = "".join(
-        f"    h{i}.example: {{ansible_host: 10.0.0.1, audit_ssh_port: 22}}\n" for i in range(10_000)
-    )
+    hosts = "".join(f"    h{i}.example: {{ansible_host: 10.0.0.1, audit_ssh_port: 22}}\n" for i in range(10_000))
     started = time.monotonic()
     assert len(load(tmp_path, "agents:\n  hosts:\n" + hosts).select("agents:!h1*")) == 8889
     assert time.monotonic() - started < 10
@@ -284,11 +278,7 @@ def test_what_is_no_range(pattern):
         list(inventory.expand(pattern))
 
 
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 120), st.integers(0, 30), st.integers(1, 7), st.integers(1, 4)), max_size=3
-    )
-)
+@given(st.lists(st.tuples(st.integers(0, 120), st.integers(0, 30), st.integers(1, 7), st.integers(1, 4)), max_size=3))
 def test_ranges_against_an_oracle(shapes):
     pattern, parts = "h", []
     for low, more, step, width in shapes:
@@ -297,9 +287,7 @@ def test_ranges_against_an_oracle(shapes):
         if padded and len(first) != len(last):
             return
         pattern += f"-[{first}:{last}:{step}]"
-        parts.append(
-            [f"-{n:0{len(first)}d}" if padded else f"-{n}" for n in range(low, low + more + 1, step)]
-        )
+        parts.append([f"-{n:0{len(first)}d}" if padded else f"-{n}" for n in range(low, low + more + 1, step)])
     assert list(inventory.expand(pattern)) == ["h" + "".join(each) for each in itertools.product(*parts)]
 
 
@@ -392,9 +380,7 @@ OF_GROUPS = {
 )
 def test_patterns_against_an_oracle(terms):
     made = inventory.Inventory(Path("p.yml"), OF_GROUPS)
-    means = [
-        (sign, groups.get(word) or {h for h in hosts if fnmatch.fnmatch(h, word)}) for sign, word in terms
-    ]
+    means = [(sign, groups.get(word) or {h for h in hosts if fnmatch.fnmatch(h, word)}) for sign, word in terms]
     unions = [meaning for sign, meaning in means if not sign] or [set(hosts)]
     expected = set().union(*unions)
     for sign, meaning in means:

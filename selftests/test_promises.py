@@ -76,9 +76,7 @@ def test_a_wrong_value_is_refused_with_its_place(name, written, says):
 
 
 def test_an_unknown_name_is_refused_with_the_closest():
-    with pytest.raises(
-        SiteError, match=r"^p.yml:3: audit_ssh_prot is not a promise; did you mean audit_ssh_port\?$"
-    ):
+    with pytest.raises(SiteError, match=r"^p.yml:3: audit_ssh_prot is not a promise; did you mean audit_ssh_port\?$"):
         read("ssh_prot", "22")
     with pytest.raises(SiteError, match=r"audit_zzz is not a promise$"):
         read("zzz", "22")

@@ -134,9 +134,7 @@ class AuthorizedKeys(Fact):
         people = list(self._of(root=False))
         if people and known is None:
             names = ", ".join(sorted({self._expected[key.file] for key in people}))
-            raise ToDecide(
-                f"{len(people)} keys open the accounts {names}: are they known? Promise audit_user_keys"
-            )
+            raise ToDecide(f"{len(people)} keys open the accounts {names}: are they known? Promise audit_user_keys")
         found = [
             Offence(
                 subject=key.fingerprint,

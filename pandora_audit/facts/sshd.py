@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +11,7 @@ from pandora_audit.fact import Fact, Seen
 from pandora_audit.formats import sshd_config
 from pandora_audit.formats.sshd_config import Block, Values
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Probe, ProbeKind, Question, Unreadable
+from pandora_audit.question import Answer, Ask, NotObserved, Probe, ProbeKind, Question, Unreadable
 from pandora_audit.questions import GROUP, PASSWD, SSHD_CONFIG, SSHD_WATCHED, sshd_says
 from pandora_audit.verdict import NotApplicable
 
@@ -28,15 +28,13 @@ def _lines_question(key: str, *paths: str) -> Ask:
     return Ask(key=key, argv=("grep", "-rHniwF", *words, *keys, *paths), root=True)
 
 
+def _times_question(key: str, *paths: str) -> Ask:
+    stat = ("stat", "-c", "%.3Y:%.3Z:%F:%n", "{}", "+")
+    return Ask(key=key, argv=("find", *paths, "-maxdepth", "2", "-exec", *stat), root=True)
+
+
 _LINES = _lines_question("sshd-lines", *_LOOKED_IN)
-_TIMES = Ask(
-    key="sshd-times",
-    argv=(
-        *("find", *_LOOKED_IN, "-maxdepth", "2", "-exec"),
-        *("stat", "-c", "%.3Y:%.3Z:%F:%n", "{}", "+"),
-    ),
-    root=True,
-)
+_TIMES = _times_question("sshd-times", *_LOOKED_IN)
 _SOCKETS = Ask(key="listeners", argv=("ss", "-Hltn"))
 _OWNERS = Ask(key="listeners-owners", argv=("ss", "-Hltnp"), root=True)
 _UNITS = Ask(
@@ -109,8 +107,10 @@ class Sshd(Fact):
     def _owned(self) -> frozenset[int]:
         """Listening ports that belong to a process named sshd; empty where owners were not shown."""
         owners = self.answers[_OWNERS.key]
-        return frozenset() if owners.silence else _beyond_loopback(
-            line for line in owners.succeeded().lines if '(("sshd"' in line
+        return (
+            frozenset()
+            if owners.silence
+            else _beyond_loopback(line for line in owners.succeeded().lines if '(("sshd"' in line)
         )
 
     @cached_property
@@ -118,9 +118,7 @@ class Sshd(Fact):
         """The ports of an active ssh.socket: systemd listens, the daemon answers."""
         text = self.answers[_UNITS.key].text
         active = [unit for unit in re.split(r"\n\s*\n", text) if "ActiveState=active" in unit]
-        return frozenset(
-            int(port) for unit in active for port in re.findall(r"Listen=.*?(\d{1,5}) \(Stream\)", unit)
-        )
+        return frozenset(int(port) for unit in active for port in re.findall(r"Listen=.*?(\d{1,5}) \(Stream\)", unit))
 
     def stray_ports(self, promised: int | None, *, exact: bool) -> Offences:
         """Where the server answers and should not: on 22; if exact, anywhere but on the promised port."""
@@ -160,21 +158,35 @@ class Sshd(Fact):
 
     # --- what the daemon decides, and in which circumstances ---
 
+    @property
+    def _configured(self) -> Answer:
+        """The daemon's own configuration. Raises NotApplicable where no SSH server is installed or runs."""
+        answer = self.answers[SSHD_CONFIG.key]
+        if "is not installed" in answer.silence and not self._runs:
+            raise NotApplicable("no SSH server is installed, and none runs")
+        return answer
+
     def _cause(self, keyword: str) -> str:
         lines = self.answers[_LINES.key]
         return "" if lines.silence else self._written.cause(keyword)
 
     @cached_property
     def _written(self) -> sshd_config.Written:
-        answer = self.answers[_LINES.key]
-        _ = answer.text
-        looked_in = [*_LOOKED_IN]
-        lines = answer.lines
+        lines = self.answers[_LINES.key].lines
+        if len(self._looked_in) > len(_LOOKED_IN):
+            lines += self.answers[f"{_LINES.key}@elsewhere"].lines
+        return sshd_config.written(sshd_config.grepped(lines), self._looked_in)
+
+    @cached_property
+    def _first_written(self) -> sshd_config.Written:
+        """What the first trip showed of the files."""
+        return sshd_config.written(sshd_config.grepped(self.answers[_LINES.key].lines), _LOOKED_IN)
+
+    @cached_property
+    def _looked_in(self) -> tuple[str, ...]:
+        """The files and folders whose lines are at hand: those of the second trip too, if it was made."""
         further = self.answers[f"{_LINES.key}@elsewhere"]
-        if not further.silence:
-            lines += further.lines
-            looked_in += _folders(sshd_config.written(sshd_config.grepped(answer.lines), _LOOKED_IN).unseen)
-        return sshd_config.written(sshd_config.grepped(lines), looked_in)
+        return _LOOKED_IN if further.silence else (*_LOOKED_IN, *_folders(self._first_written.unseen))
 
     def _all_written(self) -> sshd_config.Written:
         """What the files say, if all of them were seen. Raises NotObserved naming one that was not."""
@@ -218,13 +230,18 @@ class Sshd(Fact):
     def _includes_to_ask(self) -> tuple[Question, ...]:
         if self.answers[_LINES.key].silence:
             return ()
-        unseen = [path for path in _folders(self._written.unseen) if re.fullmatch(r"[\w./@+-]+", path)]
-        return (_lines_question(f"{_LINES.key}@elsewhere", *unseen),) if unseen else ()
+        unseen = [path for path in _folders(self._first_written.unseen) if re.fullmatch(r"[\w./@+-]+", path)]
+        if not unseen:
+            return ()
+        return (
+            _lines_question(f"{_LINES.key}@elsewhere", *unseen),
+            _times_question(f"{_TIMES.key}@elsewhere", *unseen),
+        )
 
     def _contexts(self, user: str = "") -> Iterator[_Context]:
         """Every circumstance that the files distinguish, the general one first."""
         self._is_the_running_daemons_file()
-        base = sshd_config.effective(self.answers[SSHD_CONFIG.key].succeeded().text)
+        base = sshd_config.effective(self._configured.succeeded().text)
         written = self._all_written()
         asked = self._contexts_to_ask()
 
@@ -303,9 +320,9 @@ class Sshd(Fact):
         """The circumstances in which a tunnel device may be opened."""
 
         def wrong(context: _Context) -> str:
+            # DisableForwarding does not forbid tunnels up to OpenSSH 10.0, whatever its manual says.
             permitted = context.value("permittunnel")
-            forwards = context.value("disableforwarding") != "yes"
-            return f"PermitTunnel {permitted}" if permitted != "no" and forwards else ""
+            return f"PermitTunnel {permitted}" if permitted != "no" else ""
 
         return self._offences("permittunnel", wrong)
 
@@ -423,7 +440,7 @@ class Sshd(Fact):
         """When the daemon last read its files, in the host's seconds since the epoch. Infinite: at each connection."""
         listener, pidfile = self._listener, self._pidfile
         if listener is None:
-            if self._accepts_each:
+            if self._accepts_each or not self._runs:
                 return float("inf")
             raise NotObserved("no sshd process that accepts connections is visible, so its age is not known")
         if pidfile and pidfile[0] == listener[1]:
@@ -432,6 +449,13 @@ class Sshd(Fact):
         if now is None:
             raise Unreadable("the host did not tell its time")
         return float(now[1]) - float(listener[3])
+
+    @property
+    def _runs(self) -> bool:
+        """Whether an SSH server runs at all; one that let us in, listens, or is seen among the processes does."""
+        return bool(self.seen.wire.software or self._owned or self._socket_ports) or any(
+            re.match(r"\s*\d+\s+\d+\s+\d+\s", line) for line in self.answers[_PROCESS.key].text.splitlines()
+        )
 
     @property
     def _accepts_each(self) -> bool:
@@ -444,12 +468,13 @@ class Sshd(Fact):
 
         Raises NotObserved for a file whose content may be: replaced later, by one with an older date.
         """
-        times = self.answers[_TIMES.key]
-        _ = times.text
+        lines = self.answers[_TIMES.key].lines
         read_at = self._read_at
         written = self._all_written()
+        if len(self._looked_in) > len(_LOOKED_IN):
+            lines += self.answers[f"{_TIMES.key}@elsewhere"].lines
         young, doubtful = [], []
-        for line in times.lines:
+        for line in lines:
             entry = re.match(r"(\d+\.\d+):(\d+\.\d+):([\w ]+):(/.*)", line)
             if not entry or not _is_read(entry[4], entry[3], written.included):
                 continue
@@ -467,7 +492,9 @@ class Sshd(Fact):
 
     @cached_property
     def unread_changes(self) -> Offences:
-        """The configuration files that changed after the daemon last read them."""
+        """The configuration files that changed after the daemon last read them. NotApplicable when none runs."""
+        if not self._runs:
+            raise NotApplicable("no SSH server runs")
         found = [
             Offence(subject=text.split(" ", 1)[0], text=text, layer="process", cause=text.split(" ", 1)[0])
             for text in self._stale
@@ -479,7 +506,7 @@ class Sshd(Fact):
 _TOGETHER = {
     "permitrootlogin": ("permitrootlogin",),
     "allowtcpforwarding": ("allowtcpforwarding", "disableforwarding", "permitopen"),
-    "permittunnel": ("permittunnel", "disableforwarding"),
+    "permittunnel": ("permittunnel",),
     "banner": ("banner",),
 }
 
@@ -515,10 +542,10 @@ def _banner_question(path: str) -> Ask:
     return Ask(key=f"{_BANNER.key}@{name}", sh=f"head -c 8192 {path}")
 
 
-def _beyond_loopback(lines: Iterator[str] | list[str] | object) -> frozenset[int]:
+def _beyond_loopback(lines: Iterable[str]) -> frozenset[int]:
     """The local ports of ``ss -Hltn`` rows that listen on more than loopback. Raises Unreadable."""
     found = set()
-    for line in lines:  # type: ignore[attr-defined]
+    for line in lines:
         words = line.split()
         if len(words) < 4 or ":" not in words[3]:
             raise Unreadable(f"`ss` said {line[:100]!r}, which is no socket")

@@ -65,7 +65,7 @@ def _split_options(text: str) -> tuple[dict[str, str], str]:
     head = re.match(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+', text)
     if head is None:
         return {}, text
-    options = {}
+    options: dict[str, str] = {}
     for name, quoted in re.findall(r'([\w-]+)(?:="((?:[^"\\]|\\.)*)")?', head[0]):
         options.setdefault(name.lower(), quoted.replace('\\"', '"'))
     return options, text[head.end() :].strip()

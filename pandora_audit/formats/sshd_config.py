@@ -246,8 +246,7 @@ def _sample(name: str, value: str, members: Mapping[str, str]) -> str | None:
     if wanted is None:
         return None
     if name in ("address", "localaddress"):
-        sample = _address(wanted)
-        return sample
+        return _address(wanted)
     if name == "group":
         return next((member for group, member in members.items() if matches(group, value)), None)
     filled = wanted.replace("*", "x").replace("?", "x")

@@ -17,9 +17,7 @@ _COLUMNS = ("verdict", "severity", "control", "title", "host", "observed")
 def header(cells: list[str]) -> None:
     """Ours instead of pytest's node id, duration and links; the result stays, for the page's own filter."""
     del cells[1:]
-    cells += [
-        f'<th class="sortable" data-column-type="{name}">{name.capitalize()}</th>' for name in _COLUMNS
-    ]
+    cells += [f'<th class="sortable" data-column-type="{name}">{name.capitalize()}</th>' for name in _COLUMNS]
 
 
 def row(found: Finding, cells: list[str]) -> None:

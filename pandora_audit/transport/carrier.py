@@ -75,9 +75,7 @@ def tcp(route: Route, port: int, seconds: float) -> socket.socket:
     """
     until = time.monotonic() + seconds
     try:
-        found = bounded(
-            lambda: socket.getaddrinfo(route.hostname, port, route.family, socket.SOCK_STREAM), seconds
-        )
+        found = bounded(lambda: socket.getaddrinfo(route.hostname, port, route.family, socket.SOCK_STREAM), seconds)
     except TimeoutError:
         raise NotObserved(f"the name {route.hostname} was not resolved within {seconds:g} s") from None
     except (OSError, UnicodeError) as error:

@@ -86,6 +86,8 @@ def _inspect_openssh(path: Path, text: str, rest: str) -> _File:
         name = Message(public).get_text()
     except ValueError:
         raise NotObserved(f"{path} is not a private key") from None
+    if not name:
+        raise NotObserved(f"{path} is not a private key")
     if name not in _BY_TYPE:
         raise NotObserved(f"the private key {path} needs an agent or the ssh:// backend: it is {name}")
     return _File(text, _BY_TYPE[name], public, cipher != "none")
@@ -102,6 +104,9 @@ class Agent(AgentSSH):
         try:
             stream.connect(path)
             self._connect(stream)  # type: ignore[attr-defined]  # the stubs leave it out
+            for key in self.get_keys():
+                # paramiko sends an RSA certificate's name with its bare key, which no server takes.
+                key.public_blob = getattr(key.inner_key, "public_blob", None)
         except (OSError, paramiko.SSHException):
             stream.close()
 
@@ -133,11 +138,11 @@ class Keys:
         publics = {file.public: path for path, file in files.items()}
         publics |= {public: path for path in route.identities if (public := _public_beside(path))}
         agent = self._agent(route.agent) if route.agent else ()
-        held = [key for key in agent if key.asbytes() in publics]
-        others = [] if route.identities_only else [key for key in agent if key.asbytes() not in publics]
+        held = [key for key in agent if _bare(key) in publics]
+        others = [] if route.identities_only else [key for key in agent if _bare(key) not in publics]
         for key in held + others:
             yield from _certified(key, route.certificates, f"agent key {key.comment}")
-        have = {key.asbytes() for key in held}
+        have = {_bare(key) for key in held}
         for path, file in sorted(files.items(), key=lambda pair: pair[1].encrypted):
             if file.public in have:
                 continue
@@ -201,6 +206,14 @@ def _parse(path: Path, file: _File, passphrase: str | None) -> paramiko.PKey:
     except (paramiko.SSHException, ValueError, IndexError, TypeError) as error:
         why = "the passphrase does not open it" if passphrase is not None else f"it cannot be used: {error}"
         raise NotObserved(f"the private key {path} stays closed: {why}") from None
+
+
+def _bare(key: AgentKey) -> bytes:
+    """The public part of an agent's key, without the certificate that it may be wrapped in."""
+    try:
+        return _BY_TYPE[key.get_name().removesuffix(_CERT)](data=key.blob).asbytes()
+    except (KeyError, paramiko.SSHException):
+        return key.blob
 
 
 def _public_beside(path: Path) -> bytes | None:

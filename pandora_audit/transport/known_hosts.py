@@ -132,8 +132,7 @@ class Knowledge:
         for line in same:
             if line.marker == _REVOKED:
                 raise NotObserved(
-                    f"the host key of {host} ({kind} {shown}) is marked @revoked in {line.where}; "
-                    "no command was sent"
+                    f"the host key of {host} ({kind} {shown}) is marked @revoked in {line.where}; no command was sent"
                 )
         if any(not line.marker for line in same):
             return True
@@ -160,9 +159,7 @@ class KnownHosts:
             for path in files:
                 if path not in self._files:
                     self._files[path] = _File(path)
-            own, *lent = (
-                tuple(line for path in files for line in self._files[path].about(name)) for name in names
-            )
+            own, *lent = (tuple(line for path in files for line in self._files[path].about(name)) for name in names)
         return Knowledge(own, lent[0] if lent else ())
 
     def append(self, path: Path, name: str, key: paramiko.PKey) -> None:

@@ -86,9 +86,7 @@ class OpenSSH:
     def connect(self, route: Route) -> OpenSSHConnection:
         """Enter a machine. Raises NotObserved."""
         if not client():
-            raise NotObserved(
-                "this way in needs an OpenSSH client on the auditor's machine, and there is none"
-            )
+            raise NotObserved("this way in needs an OpenSSH client on the auditor's machine, and there is none")
         argv = [*self._argv(route), *self._proxy(route)]
         master = self._master(argv, route.host)
         seconds = route.connect_seconds + self._options.login_seconds

@@ -194,9 +194,7 @@ class Paramiko:
             stream = tcp(route, route.port, route.connect_seconds)
             return Carrier(stream, stream.getpeername()[0])
         except TimeoutError:
-            raise NotObserved(
-                f"{route.shown} did not answer{behind} within {route.connect_seconds:g} s"
-            ) from None
+            raise NotObserved(f"{route.shown} did not answer{behind} within {route.connect_seconds:g} s") from None
         except ConnectionResetError:
             raise _BrokenError(f"{route.shown} reset the connection") from None
         except OSError as error:
@@ -254,9 +252,7 @@ def _why(error: BaseException) -> str:
     return printable(text) or "the other side closed it"
 
 
-def _handshake(
-    transport: _Transport, carrier: Carrier, route: Route, deadline: Deadline, seconds: float
-) -> None:
+def _handshake(transport: _Transport, carrier: Carrier, route: Route, deadline: Deadline, seconds: float) -> None:
     """Version and key exchange. Raises _BrokenError when interrupted, NotObserved when impossible."""
     try:
         transport.start_client()
@@ -323,7 +319,6 @@ class _Login:
     def _attempt(self, call: Callable[[], list[str]]) -> bool:
         """Whether this let us in; otherwise ``_wanted`` holds what the server wants, if it said so."""
         self._transport.auth_timeout = self._deadline.left + PATIENCE  # the deadline is earlier
-        self._wanted = []
         try:
             self._wanted = call()
         except paramiko.BadAuthenticationType as error:

@@ -99,9 +99,7 @@ class Config:
         self._options = options
         self._routes: dict[tuple[str, str | None, int | None, str | None], Route] = {}
 
-    def route(
-        self, host: str, user: str | None = None, port: int | None = None, key: str | None = None
-    ) -> Route:
+    def route(self, host: str, user: str | None = None, port: int | None = None, key: str | None = None) -> Route:
         """The way to a host. Raises NotObserved when the configuration cannot be read or not be followed."""
         asked = (host, user, port, key)
         if asked not in self._routes:
