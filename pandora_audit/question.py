@@ -145,7 +145,7 @@ class Answer:
         _ = self.text
         if self.status != 0:
             said = self.err.decode("utf-8", "backslashreplace").strip().splitlines()
-            raise NotObserved(f"`{self.question}` exited {self.status}" + (f": {said[-1][:300]}" if said else ""))
+            raise NotObserved(f"`{self.question}` exited {self.status}" + (f": {said[0][:300]}" if said else ""))
         return self
 
 

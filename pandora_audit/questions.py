@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pandora_audit.question import Ask
 
 SSHD_WATCHED = (
@@ -25,12 +27,24 @@ SSHD_WATCHED = (
 _SSHD_KEEP = f"s/^({'|'.join(SSHD_WATCHED)}) .*/&/p"
 
 
-def sshd_says(key: str, *arguments: str) -> Ask:
-    """The daemon's effective configuration, in a circumstance."""
-    return Ask(key=key, argv=("sshd", "-T", *arguments), root=True, keep=_SSHD_KEEP)
+# A connection that no Match block singles out: reserved addresses, a name and a port that nobody uses. sshd must
+# be told every part of it, or it refuses to answer where a Match block looks at the part that is missing.
+ANYBODY = {
+    "user": "visitor",
+    "host": "visitor.invalid",
+    "addr": "203.0.113.9",
+    "laddr": "203.0.113.10",
+    "lport": "1",
+}
 
 
-SSHD_CONFIG = sshd_says("sshd-config")
+def sshd_says(key: str, connection: Mapping[str, str]) -> Ask:
+    """The daemon's effective configuration for a connection."""
+    words = ",".join(f"{name}={value}" for name, value in connection.items())
+    return Ask(key=key, argv=("sshd", "-T", "-C", words), root=True, keep=_SSHD_KEEP)
+
+
+SSHD_CONFIG = sshd_says("sshd-config", ANYBODY)
 
 PASSWD = Ask(key="passwd", argv=("getent", "passwd"), keep="s/^([^:]*):[^:]*:/\\1:x:/p")
 GROUP = Ask(key="group", argv=("getent", "group"), keep="s/^([^:]*):[^:]*:/\\1:x:/p")

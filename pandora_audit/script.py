@@ -165,7 +165,7 @@ class Script:
         packed = base64.b64encode(self.text.encode()).decode()
         # BSD's csh has a limit for one word.
         words = " ".join(packed[at : at + _WORD] for at in range(0, len(packed), _WORD))
-        return f"exec /bin/sh -c 'eval \"$(echo \"$@\" | tr -d \" \" | base64 -d)\"' sh {words}"
+        return f'exec /bin/sh -c \'eval "$(echo "$@" | tr -d " " | base64 -d)"\' sh {words}'
 
 
 def compose(

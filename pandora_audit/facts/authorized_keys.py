@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
@@ -26,6 +26,27 @@ _PRIVATE = Ask(
 # The files that the first trip reads; others are asked for by name in the second.
 _USUAL = (".ssh/authorized_keys", ".ssh/authorized_keys2")
 _MOST_FILES = 200
+# login.defs' UID_MIN on both families; below are accounts of packages.
+_FIRST_PERSON = 1000
+
+
+@dataclass(frozen=True)
+class _User:
+    name: str
+    uid: int
+    home: str
+
+    @property
+    def is_root(self) -> bool:
+        return self.uid == 0
+
+    @property
+    def lives_at_home(self) -> bool:
+        return self.home.startswith("/home/")
+
+
+def _elsewhere(root: bool) -> str:
+    return f"{AUTHORIZED_KEYS.key}@{'root' if root else 'people'}"
 
 
 class AuthorizedKeys(Fact):
@@ -38,63 +59,65 @@ class AuthorizedKeys(Fact):
         fact = cls(seen)
         if seen.answers[SSHD_CONFIG.key].silence or seen.answers[PASSWD.key].silence:
             return ()
-        further = [path for path in fact._further if re.fullmatch(r"/[\w./@+-]+", path)]
-        return (keys_in_files(f"{AUTHORIZED_KEYS.key}@elsewhere", *further),) if further else ()
+        found = []
+        for root in (True, False):
+            paths = [path for path in fact._further(root=root) if re.fullmatch(r"/[\w./@+-]+", path)][:_MOST_FILES]
+            if paths:
+                found.append(keys_in_files(_elsewhere(root), *paths))
+        return tuple(found)
 
     @cached_property
-    def _homes(self) -> dict[str, str]:
-        """User -> home folder, as far as the machine lists its users."""
+    def _users(self) -> tuple[_User, ...]:
+        """Root, by whatever name, and the people, as far as the machine lists them."""
         rows = (line.split(":") for line in self.answers[PASSWD.key].succeeded().lines)
-        return {row[0]: row[5] for row in rows if len(row) > 5 and row[5].startswith("/")}
+        users = (_User(row[0], int(row[2]), row[5]) for row in rows if len(row) > 5 and row[2].isdigit())
+        return tuple(user for user in users if user.is_root or user.uid >= _FIRST_PERSON or user.lives_at_home)
 
     @cached_property
     def _config(self) -> sshd_config.Values:
         return sshd_config.effective(self.answers[SSHD_CONFIG.key].succeeded().text)
 
     @cached_property
-    def _expected(self) -> dict[str, str]:
+    def _expected(self) -> dict[str, _User]:
         """Every file that sshd would read keys from -> the user whom they open."""
         patterns = " ".join(self._config.get("authorizedkeysfile", _USUAL)).split()
         found = {}
-        for user, home in self._homes.items():
+        for user in self._users:
             for pattern in patterns:
                 if pattern != "none":
-                    path = pattern.replace("%h", home).replace("%u", user).replace("%%", "%")
-                    found[path if path.startswith("/") else f"{home}/{path}"] = user
+                    path = pattern.replace("%h", user.home).replace("%u", user.name).replace("%%", "%")
+                    found[path if path.startswith("/") else f"{user.home}/{path}"] = user
         return found
 
-    @cached_property
-    def _further(self) -> tuple[str, ...]:
-        """The files among them that the first trip did not look for."""
-        return tuple(
+    def _further(self, *, root: bool) -> list[str]:
+        """The files of root, or of people, that the first trip did not look for."""
+        return [
             path
-            for path in sorted(self._expected)
-            if not (re.match(r"/(root|home)/", path) and path.endswith(_USUAL) and path.count("/") <= 5)
-            and not re.match(r"/(nonexistent|dev/null|proc|bin|sbin|usr/(s?bin|games))\b", path)
-        )[: _MOST_FILES + 1]
+            for path, user in sorted(self._expected.items())
+            if user.is_root is root
+            and not (re.match(r"/(root|home)/", path) and path.endswith(_USUAL) and path.count("/") <= 5)
+        ]
 
-    @cached_property
-    def _keys(self) -> tuple[AuthorizedKey, ...]:
-        """Every key of every account. Raises NotObserved when a file was not read."""
-        answer = self.answers[AUTHORIZED_KEYS.key]
-        lines = [*answer.lines]
-        _nothing_withheld(answer.question, answer.err)
-        if self._further:
-            if len(self._further) > _MOST_FILES:
+    def _keys(self, *, root: bool) -> list[AuthorizedKey]:
+        """The keys that open root, or people. Raises NotObserved when a file of theirs was not read."""
+        answers = [self.answers[AUTHORIZED_KEYS.key]]
+        further = self._further(root=root)
+        if further:
+            answers.append(self.answers[_elsewhere(root)])
+            if answers[1].silence:
+                raise NotObserved(f"sshd also reads keys from {further[0]}: {answers[1].silence}")
+            if len(further) > _MOST_FILES:
                 raise NotObserved(f"sshd reads keys from more than {_MOST_FILES} files beyond the homes")
-            further = self.answers[f"{AUTHORIZED_KEYS.key}@elsewhere"]
-            if further.silence:
-                raise NotObserved(f"sshd also reads keys from {self._further[0]}: {further.silence}")
-            lines += further.lines
-            _nothing_withheld(further.question, further.err)
-        return tuple(key for key in authorized_keys.keys(lines) if key.file in self._expected)
-
-    def _of(self, *, root: bool) -> Iterator[AuthorizedKey]:
-        return (key for key in self._keys if (self._expected[key.file] == "root") is root)
+        lines = [line for answer in answers for line in answer.lines]
+        for answer in answers:
+            _nothing_withheld(answer.question, answer.err)
+        found = (key for key in authorized_keys.keys(lines) if key.file in self._expected)
+        return [key for key in found if self._expected[key.file].is_root is root]
 
     @cached_property
     def root_openers(self) -> Offences:
         """The keys that open root for a command of the caller's choice, and the private keys in root's folder."""
+        keys = self._keys(root=True)
         found = [
             Offence(
                 subject=key.fingerprint,
@@ -103,14 +126,14 @@ class AuthorizedKeys(Fact):
                 layer="file",
                 cause=key.file,
             )
-            for key in self._of(root=True)
+            for key in keys
             if key.is_free
         ]
         found += [
             Offence(subject=path, text="a private key lies in root's folder", layer="file", cause=path)
             for path in self._private_keys
         ]
-        forced = [key.fingerprint for key in self._of(root=True) if not key.is_free]
+        forced = [key.fingerprint for key in keys if not key.is_free]
         if not found:
             self._no_key_command_for_root()
         seen = "no key opens root"
@@ -131,14 +154,14 @@ class AuthorizedKeys(Fact):
 
     def strangers(self, known: tuple[str, ...] | None) -> Offences:
         """The keys of people that the site does not know. Raises ToDecide where it promised no list."""
-        people = list(self._of(root=False))
+        people = self._keys(root=False)
         if people and known is None:
-            names = ", ".join(sorted({self._expected[key.file] for key in people}))
+            names = ", ".join(sorted({self._expected[key.file].name for key in people}))
             raise ToDecide(f"{len(people)} keys open the accounts {names}: are they known? Promise audit_user_keys")
         found = [
             Offence(
                 subject=key.fingerprint,
-                text=f"{key.type} {key.fingerprint} opens {self._expected[key.file]}",
+                text=f"{key.type} {key.fingerprint} opens {self._expected[key.file].name}",
                 layer="file",
                 cause=key.file,
             )

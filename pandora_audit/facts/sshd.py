@@ -12,7 +12,7 @@ from pandora_audit.formats import sshd_config
 from pandora_audit.formats.sshd_config import Block, Values
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Answer, Ask, NotObserved, Probe, ProbeKind, Question, Unreadable
-from pandora_audit.questions import GROUP, PASSWD, SSHD_CONFIG, SSHD_WATCHED, sshd_says
+from pandora_audit.questions import ANYBODY, GROUP, PASSWD, SSHD_CONFIG, SSHD_WATCHED, sshd_says
 from pandora_audit.verdict import NotApplicable
 
 # RHEL 9 and later include the system's crypto policy from here.
@@ -211,20 +211,18 @@ class Sshd(Fact):
                 found |= {group[0]: member} if member else {}
         return found
 
-    def _contexts_to_ask(self) -> dict[tuple[int, str], Question]:
-        """The questions about Match blocks by (block, user); block -1 is everybody who satisfies none by name."""
+    def _contexts_to_ask(self) -> dict[tuple[int, str], Ask]:
+        """The questions about Match blocks by (block, user); block -1 is the user whom none singles out."""
         blocks = [] if self.answers[_LINES.key].silence else self._written.blocks
-        found: dict[tuple[int, str], Question] = {}
-        if not blocks:
-            return found
-        for user in ("root", ""):
+        found: dict[tuple[int, str], Ask] = {}
+        for user in ("root", "") if blocks else ():
             neutral = Block((), (), "")
             for number, block in [(-1, neutral), *enumerate(blocks)]:
-                visitor = sshd_config.visitor(block, self._members, user)
-                if visitor and len(found) < _MOST_CONTEXTS and (number < 0 or block.lines):
-                    words = ",".join(f"{name}={value}" for name, value in visitor.items())
-                    key = f"{SSHD_CONFIG.key}@{user or 'any'}-{number if number >= 0 else 'else'}"
-                    found[number, user] = sshd_says(key, "-C", words)
+                connection = sshd_config.visitor(block, ANYBODY, self._members, user)
+                wanted = block.lines if number >= 0 else user
+                if connection and wanted and len(found) < _MOST_CONTEXTS:
+                    place = number if number >= 0 else "else"
+                    found[number, user] = sshd_says(f"{SSHD_CONFIG.key}@{user or 'any'}-{place}", connection)
         return found
 
     def _includes_to_ask(self) -> tuple[Question, ...]:
@@ -242,7 +240,7 @@ class Sshd(Fact):
         """Every circumstance that the files distinguish, the general one first."""
         self._is_the_running_daemons_file()
         base = sshd_config.effective(self._configured.succeeded().text)
-        written = self._all_written()
+        blocks = self._all_written().blocks
         asked = self._contexts_to_ask()
 
         def told(number: int) -> Values | None:
@@ -252,30 +250,21 @@ class Sshd(Fact):
                 return None
             return sshd_config.effective(answer.text)
 
-        everyone = told(-1) or _overlaid(base, [block for block in written.blocks if block.holds_for_all])
-        yield _Context("", everyone, self._cause)
-        for number, block in enumerate(written.blocks):
+        general = told(-1) or _overlaid(base, [block for block in blocks if block.always_holds(user)])
+        yield _Context("", general, self._cause)
+        for number, block in enumerate(blocks):
             if user and not block.admits_user(user):
                 continue
             before = [
                 earlier
-                for earlier in written.blocks[:number]
-                if earlier.holds_for_all or set(earlier.criteria) <= set(block.criteria)
+                for earlier in blocks[:number]
+                if earlier.always_holds(user) or set(earlier.criteria) <= set(block.criteria)
             ]
-            values = told(number) or _overlaid(everyone, [*before, block])
+            values = told(number) or _overlaid(base, [*before, block])
             yield _Context(block.label, values, _block_cause(block), block)
 
-    def _offences(
-        self,
-        keyword: str,
-        wrong: Callable[[_Context], str],
-        *,
-        user: str = "",
-    ) -> Offences:
-        """The circumstances in which ``wrong`` finds something to say.
-
-        Raises NotObserved when nothing is wrong in what is written, but what runs was started before it was written.
-        """
+    def _next_start(self, keyword: str, wrong: Callable[[_Context], str], user: str = "") -> Offences:
+        """The circumstances in which ``wrong`` finds something to say of what is written."""
         found, seen = [], []
         for context in self._contexts(user):
             if context.block is not None and not any(context.block.says(word) for word in _TOGETHER[keyword]):
@@ -284,22 +273,29 @@ class Sshd(Fact):
             place = f" for {context.label}" if context.label else ""
             seen.append(f"{keyword} {context.value(keyword)}{place}")
             if text:
-                found.append(
-                    Offence(
-                        subject=context.label or keyword,
-                        text=f"{text}{place}",
-                        layer="next start",
-                        cause=context.cause(keyword),
-                    )
+                offence = Offence(
+                    subject=context.label or keyword,
+                    text=f"{text}{place}",
+                    layer="next start",
+                    cause=context.cause(keyword),
                 )
-        if not found and (stale := self._stale):
-            raise NotObserved(f"what is written would comply, but the daemon runs with something older: {stale[0]}")
+                found.append(offence)
         return Offences(found, ", ".join(seen))
+
+    def _offences(self, keyword: str, wrong: Callable[[_Context], str], user: str = "") -> Offences:
+        """The same, for what no running daemon tells otherwise.
+
+        Raises NotObserved when nothing is wrong in what is written, but the daemon runs with something older.
+        """
+        written = self._next_start(keyword, wrong, user)
+        if not written and (stale := self._stale):
+            raise NotObserved(f"what is written would comply, but the daemon runs with something older: {stale[0]}")
+        return written
 
     @cached_property
     def root_enters(self) -> Offences:
         """The circumstances in which root may log in."""
-        return self._offences("permitrootlogin", _root_login, user="root")
+        return self._offences("permitrootlogin", _root_login, "root")
 
     def tcp_forwarding(self, *, jump_host: bool) -> Offences:
         """The circumstances in which TCP is forwarded; a jump host may, to the places that PermitOpen lists."""
@@ -332,15 +328,9 @@ class Sshd(Fact):
     def silent_logins(self) -> Offences:
         """The circumstances in which no banner is sent before the login."""
         on_wire = self.seen.wire.banner
-        written = self.answers[SSHD_CONFIG.key]
         if on_wire == "":
-            return Offences(
-                [Offence(subject="banner", text="no banner was sent before the login", layer="wire",
-                         cause=self._cause("banner"))],
-                "",
-            )  # fmt: skip
-        if on_wire and (written.silence or self._stale_or_unknown):
-            return Offences([], f"a banner of {len(on_wire)} characters was sent before the login (wire)")
+            text = "no banner was sent before the login"
+            return Offences([Offence(subject="banner", text=text, layer="wire", cause=self._cause("banner"))], "")
 
         def wrong(context: _Context) -> str:
             path = self._banner_path(context)
@@ -348,14 +338,13 @@ class Sshd(Fact):
                 return "Banner none"
             return "" if self._banner_text(path).strip() else f"Banner {path} is empty or does not exist"
 
-        return self._offences("banner", wrong)
-
-    @property
-    def _stale_or_unknown(self) -> bool:
-        try:
-            return bool(self._stale)
-        except NotObserved:
-            return True
+        if on_wire is None:
+            return self._offences("banner", wrong)
+        written = self.answers[SSHD_CONFIG.key]
+        heard = f"a banner of {len(on_wire)} characters was sent before the login (wire)"
+        if written.silence or written.status != 0:
+            return Offences([], heard)
+        return Offences(self._next_start("banner", wrong), heard)
 
     @staticmethod
     def _banner_path(context: _Context) -> str:

@@ -51,9 +51,12 @@ class Block:
     def label(self) -> str:
         return "Match " + " ".join(f"{name} {value}".strip() for name, value in self.criteria)
 
-    @property
-    def holds_for_all(self) -> bool:
-        return all(name == "all" or value == "*" for name, value in self.criteria)
+    def always_holds(self, user: str) -> bool:
+        """Whether it applies to every connection, or, if a user is given, to every connection of that user."""
+        return all(
+            name == "all" or value == "*" or (name == "user" and user != "" and matches(user, value))
+            for name, value in self.criteria
+        )
 
     def says(self, keyword: str) -> Line | None:
         return next((line for line in self.lines if line.keyword == keyword), None)
@@ -180,9 +183,9 @@ _ALONE = {"all", "canonical", "final", "invalid-user"}
 
 
 def _criteria(words: Sequence[str]) -> Criteria:
-    """Match criteria, written ``user ana`` or, since OpenSSH 9.?, ``user=ana``."""
+    """Match criteria, written ``user ana`` or, in newer releases, ``user=ana``."""
     found: list[tuple[str, str]] = []
-    rest = [part for word in words for part in re.split(r"(?<=^[A-Za-z])=|(?<=[A-Za-z])=", word, maxsplit=1)]
+    rest = [part for word in words for part in re.split(r"(?<=[A-Za-z])=", word, maxsplit=1)]
     while rest:
         name = rest.pop(0).lower()
         found.append((name, "" if name in _ALONE or not rest else rest.pop(0)))
@@ -207,14 +210,15 @@ def _glob(text: str, pattern: str) -> bool:
     return re.fullmatch(expression, text) is not None
 
 
-def visitor(block: Block, members: Mapping[str, str], user: str = "") -> dict[str, str] | None:
+def visitor(block: Block, anybody: Mapping[str, str], members: Mapping[str, str], user: str) -> dict[str, str] | None:
     """A connection that satisfies the block, as words for ``sshd -T -C``; None when we cannot name one.
 
     Args:
+        anybody: the connection that satisfies none, to begin with.
         members: group -> one of its members.
         user: the user whom the question is about, if it is about one.
     """
-    found = {"user": user or "nobody", "host": "visitor.invalid", "addr": "203.0.113.9"}
+    found = {**anybody, "user": user or anybody["user"]}
     for name, value in block.criteria:
         if name == "all":
             continue

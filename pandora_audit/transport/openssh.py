@@ -32,7 +32,7 @@ _SAFE = (
 
 # What the client's log says, and what we make of it.
 _SENTENCES = (
-    (r"REVOKED HOST KEY", "the host key of {host} ({key}) is marked as revoked; no command was sent"),
+    (r"REVOKED HOST KEY|revoked by file", "the host key of {host} ({key}) is marked as revoked; no command was sent"),
     (
         r"(?s)HOST IDENTIFICATION HAS CHANGED.*?Offending \S+ key in (\S+)",
         "the host key of {host} has CHANGED: it shows {key}, while {0} holds another. Somebody may be in "

@@ -1,0 +1,73 @@
+"""Judging controls in this process: what the plugin does for a run, without pytest around it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+
+from pandora_audit.audit import Audit, Settings
+from pandora_audit.control import Control, control_of
+from pandora_audit.fact import known_facts
+from pandora_audit.finding import Finding
+from pandora_audit.gather import Machine, Plan, ask_machine
+from pandora_audit.target import Target
+from pandora_audit.transport import Network, Options
+
+ROOT = Path(__file__).parent.parent
+
+
+def _module(path: Path) -> ModuleType:
+    name = f"chapter_{path.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+def controls(*chapters: str) -> dict[str, Control]:
+    """The controls of these chapters' folders (all of them by default) by id."""
+    folders = [ROOT / chapter for chapter in chapters] or sorted(ROOT.glob("tests_*"))
+    modules = [_module(path) for folder in folders for path in sorted(folder.glob("test_*.py"))]
+    found = [control for module in modules for each in vars(module).values() if (control := control_of(each))]
+    return {control.id: control for control in found}
+
+
+def plan(target: Target, wanted: Iterable[Control]) -> Plan:
+    facts = known_facts()
+    names = {name for control in wanted for name in control.needs}
+    return Plan(target, frozenset(facts[name] for name in names if name in facts))
+
+
+def ask(target: Target, wanted: Iterable[Control], options: Options, password: str | None = None) -> Machine:
+    """A machine asked once, everything that these controls need."""
+    network = Network(options)
+    try:
+        return ask_machine(plan(target, wanted), network, lambda: password)
+    finally:
+        network.close()
+
+
+def judge(machine: Machine, wanted: Mapping[str, Control], level: str = "guide") -> dict[str, Finding]:
+    """The findings of these controls on a machine that has answered."""
+    audit = Audit(settings=Settings(level=level), targets=(machine.target,))
+    audit.machine = machine
+    return {name: _conclude(audit, control) for name, control in wanted.items()}
+
+
+def _conclude(audit: Audit, control: Control) -> Finding:
+    arguments: dict[str, object] = {}
+    raised: BaseException | None = None
+    try:
+        audit.in_scope(control)
+        for name in control.needs:
+            arguments[name] = audit.lookup(name)
+        control.test(**arguments)
+    except Exception as error:  # noqa: BLE001  (whatever a control raises is part of its finding)
+        raised = error
+    return audit.conclude(control, arguments, raised)
