@@ -16,7 +16,7 @@ _SECONDS = 60
 _MOST_BYTES = 4 * 1024 * 1024
 
 
-class AuditBackend(BaseBackend):
+class AuditBackend(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
     """Runs commands for a site's own tests. Raises NotObserved where testinfra would see an absent thing."""
 
     NAME = "pandora-audit"
@@ -30,7 +30,8 @@ class AuditBackend(BaseBackend):
 
     def get_sudo_command(self, command: str, sudo_user: str | None) -> str:
         # -n: a prompt nobody will answer is a refusal at once, and a refusal is no answer
-        return super().get_sudo_command(command, sudo_user).replace("sudo ", "sudo -n ", 1)
+        plain: str = super().get_sudo_command(command, sudo_user)
+        return plain.replace("sudo ", "sudo -n ", 1)
 
     def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
         text = self.get_command(command, *args)

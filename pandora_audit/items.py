@@ -121,17 +121,20 @@ def _text(value: object) -> str:
 
 
 def tell(found: Finding) -> str:
-    """A finding as a paragraph of the terminal."""
+    """A finding as a paragraph: what pytest calls its long representation."""
     control = found.control
-    lines = [f"{control.id}  {str(control.severity).upper()}  {control.title}  —  {found.host}: {found.word}"]
-    if found.observed:
-        lines += [f"  expected  {found.expected}", f"  observed  {one_line(found.observed)}"]
-    else:
-        lines += [f"  reason    {one_line(found.reason)}"]
-    lines += [f"  accepted  until {entry.until} by {entry.approved_by}: {entry.reason}" for entry in found.accepted]
-    if found.word.is_finding:
-        lines += [f"  why       {control.why}", f"  fix       {control.fix}", f"  impact    {control.impact}"]
-    return printable("\n".join(lines))
+    head = f"{control.id}  {str(control.severity).upper()}  {control.title}  —  {found.host}: {found.word}"
+    said = f"  observed  {one_line(found.observed)}" if found.observed else f"  reason    {one_line(found.reason)}"
+    parts = [head, f"  expected  {found.expected}", said, *accepted(found)]
+    return printable("\n".join([*parts, *advice(control)] if found.word.is_finding else parts))
+
+
+def accepted(found: Finding) -> list[str]:
+    return [f"  accepted  until {entry.until} by {entry.approved_by}: {entry.reason}" for entry in found.accepted]
+
+
+def advice(control: Control) -> list[str]:
+    return [f"  why       {control.why}", f"  fix       {control.fix}", f"  impact    {control.impact}"]
 
 
 def evidence(found: Finding) -> str:

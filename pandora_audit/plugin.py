@@ -9,9 +9,11 @@ import threading
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from _pytest.junitxml import xml_key
+from pytest_html.basereport import BaseReport
 
 from pandora_audit import audit as audits
 from pandora_audit import commands, exceptions, inventory, items, loop, record
@@ -314,4 +316,13 @@ def _sort_reports(config: pytest.Config) -> None:
     """Reports are sorted by control and host, whichever machine was ready first."""
     xml = config.stash.get(xml_key, None)
     if xml is not None:
-        xml.node_reporters_ordered.sort(key=lambda reporter: reporter.id if hasattr(reporter, "id") else "")
+        xml.node_reporters_ordered.sort(key=lambda reporter: _place(reporter.to_xml()))
+    for plugin in config.pluginmanager.get_plugins():
+        if isinstance(plugin, BaseReport):
+            tests = plugin._report.data["tests"]
+            for nodeid in sorted(tests):
+                tests[nodeid] = tests.pop(nodeid)
+
+
+def _place(testcase: ElementTree.Element) -> tuple[str, str]:
+    return testcase.get("classname", ""), testcase.get("name", "")

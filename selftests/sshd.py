@@ -106,9 +106,7 @@ def sshd(
     (directory / "authorized_keys").write_text("".join(public(key) + "\n" for key in authorized))
     (directory / "banner").write_text(banner)
     port = free_port()
-    (directory / "config").write_text(
-        "\n".join([*extra, *_settings(directory, port, keys, bool(banner))]) + "\n"
-    )
+    (directory / "config").write_text("\n".join([*extra, *_settings(directory, port, keys, bool(banner))]) + "\n")
     (directory / "log").write_text("")
     process = subprocess.Popen(
         [str(SSHD), "-D", "-f", str(directory / "config"), "-E", str(directory / "log")],

@@ -54,7 +54,11 @@ END
 echo 'Private system. Entries are logged.' > /etc/issue.net
 """
 # ssh.service says it is reloaded before sshd has read its files again.
-RELOAD = 'old=$(stat -c %Y.%i /run/sshd.pid); systemctl reload ssh; for i in $(seq 50); do [ "$(stat -c %Y.%i /run/sshd.pid 2>/dev/null)" != "$old" ] && [ -s /run/sshd.pid ] && break; sleep 0.05; done'
+RELOAD = """old=$(stat -c %Y.%i /run/sshd.pid); systemctl reload ssh
+for i in $(seq 50); do
+    [ "$(stat -c %Y.%i /run/sshd.pid 2>/dev/null)" != "$old" ] && [ -s /run/sshd.pid ] && break
+    sleep 0.05
+done"""
 RESTART = "systemctl restart ssh"
 
 

@@ -133,15 +133,17 @@ def test_the_limit_itself_is_not_too_much(server: Sshd, key: Path, known: Path) 
 def test_no_end_within_the_time(server: Sshd, key: Path, known: Path, command: str) -> None:
     with entered(server.port, known_hosts=known, identity_file=key) as machine:
         began = time.monotonic()
-        with pytest.raises(NotObserved, match="no end of output within 0.7 s"):
+        with pytest.raises(NotObserved, match=r"no end of output within 0\.7 s"):
             machine.run(command, seconds=0.7)
         assert time.monotonic() - began < 1.5
 
 
 def test_the_whole_stay_is_bounded(server: Sshd, key: Path, known: Path) -> None:
-    with entered(server.port, known_hosts=known, identity_file=key, machine_seconds=0.5) as machine:
-        with pytest.raises(NotObserved, match="no end of output within 0.*5 bytes of output"):
-            machine.run("echo part; sleep 60", seconds=60)
+    with (
+        entered(server.port, known_hosts=known, identity_file=key, machine_seconds=0.5) as machine,
+        pytest.raises(NotObserved, match=r"no end of output within 0.*5 bytes of output"),
+    ):
+        machine.run("echo part; sleep 60", seconds=60)
 
 
 def test_a_connection_lost_in_the_middle(server: Sshd, key: Path, known: Path) -> None:
@@ -161,9 +163,7 @@ def test_looking_at_other_ports_from_outside(server: Sshd, key: Path, known: Pat
             machine.dial(lab.free_port(), 3)
 
 
-def test_no_delay_and_quick_ack_are_set(
-    server: Sshd, key: Path, known: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_delay_and_quick_ack_are_set(server: Sshd, key: Path, known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[int, int, int]] = []
     receptions: list[int] = []
     real_set, real_recv = socket.socket.setsockopt, socket.socket.recv
@@ -256,9 +256,7 @@ def test_hashed_names(server: Sshd, key: Path, known: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("backend", ["paramiko", "ssh"])
-def test_patterns(
-    server: Sshd, key: Path, tmp_path: Path, patterns: str, trusted: bool, backend: str
-) -> None:
+def test_patterns(server: Sshd, key: Path, tmp_path: Path, patterns: str, trusted: bool, backend: str) -> None:
     """Both backends agree, so that ours reads the file as the OpenSSH client does."""
     file = tmp_path / "known_hosts"
     file.write_text(f"{patterns} {public(server.host_key)}\n")
@@ -323,9 +321,7 @@ def test_a_certified_host_is_left_to_the_client(tmp_path: Path, key: Path) -> No
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 @pytest.mark.parametrize("form", ["RFC4716", "PEM"])
 @pytest.mark.parametrize("passphrase", ["", "open sesame"])
-def test_kinds_of_keys(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, form: str, passphrase: str
-) -> None:
+def test_kinds_of_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, form: str, passphrase: str) -> None:
     more = ["-m", form, *(["-b", "2048"] if kind == "rsa" else [])]
     mine = keygen(tmp_path / "mine", kind, passphrase, *more)
     route = Config(options(identity_file=mine)).route("h")
@@ -443,9 +439,7 @@ def agent(directory: Path, *keys: Path) -> Iterator[Path]:
         while not path.exists():
             time.sleep(0.01)
         for one in keys:
-            subprocess.run(
-                ["ssh-add", "-q", str(one)], env={**os.environ, "SSH_AUTH_SOCK": str(path)}, check=True
-            )
+            subprocess.run(["ssh-add", "-q", str(one)], env={**os.environ, "SSH_AUTH_SOCK": str(path)}, check=True)
         yield path
     finally:
         process.terminate()
@@ -572,8 +566,9 @@ def test_typing_slowly_is_not_the_machines_fault(tmp_path: Path, key: Path) -> N
         time.sleep(1.5)
         return "123456"
 
-    with doorkeeper(tmp_path) as door, entered(
-        door.port, known_hosts=tmp_path / "known", identity_file=key, ask=ask, login_seconds=1.0
+    with (
+        doorkeeper(tmp_path) as door,
+        entered(door.port, known_hosts=tmp_path / "known", identity_file=key, ask=ask, login_seconds=1.0),
     ):
         pass
 

@@ -109,9 +109,7 @@ def test_what_the_target_says_wins(config: Path, tmp_path: Path, servers: list[S
         network.connect(machine)
 
 
-def test_a_key_is_read_once_for_all_machines(
-    config: Path, monkeypatch: pytest.MonkeyPatch, key: Path
-) -> None:
+def test_a_key_is_read_once_for_all_machines(config: Path, monkeypatch: pytest.MonkeyPatch, key: Path) -> None:
     reads: list[Path] = []
     real = Path.read_text
 
@@ -145,7 +143,7 @@ def test_no_strictness_is_lost_by_configuration(config: Path, tmp_path: Path, se
     before = [server.commands for server in servers]
     for backend in ("paramiko", "ssh"):
         assert "is not known" in refused_by_config(lax, "c", backend)
-    lax.write_text(f"StrictHostKeyChecking no\nHost c\n ProxyJump a\n{config.read_text()}")
+    lax.write_text(f"StrictHostKeyChecking no\nHost c\n ProxyJump a\nHost *\n{config.read_text()}")
     (tmp_path / "known_hosts").write_text(servers[2].known)
     for backend in ("paramiko", "ssh"):
         assert "lets nobody through" in refused_by_config(lax, "c") or backend == "ssh"
@@ -194,7 +192,7 @@ def server_key() -> None:
 
 
 def jumping(config: Path, way: str) -> Path:
-    config.write_text(f"Host c\n  {way}\n{config.read_text()}")
+    config.write_text(f"Host c\n  {way}\nHost *\n{config.read_text()}")
     return config
 
 
@@ -242,7 +240,7 @@ def test_a_target_that_the_jump_host_cannot_reach(config: Path) -> None:
 @pytest.mark.parametrize("way", ["ProxyJump c", "ProxyJump nowhere.invalid", "ProxyJump a:b:c"])
 def test_jump_hosts_that_lead_nowhere(config: Path, way: str) -> None:
     reason = refused_by_config(jumping(config, way), "c")
-    assert re.search("a circle of them|cannot be resolved|cannot be followed", reason), reason
+    assert re.search("in a circle|cannot be resolved|cannot be followed", reason), reason
 
 
 def test_no_jump_host(config: Path) -> None:
@@ -377,7 +375,7 @@ def test_no_host_there(tmp_path: Path) -> None:
     assert "Connection refused" in refused(lab.free_port())
     network = Network(options(connect_seconds=2.0))
     for name in ("nonexistent.invalid", "a" * 70 + ".invalid"):
-        with pytest.raises(NotObserved, match=f"the name {name} cannot be resolved|within 2 s"):
+        with pytest.raises(NotObserved, match=rf"the name {name} cannot be resolved|within 2 s"):
             network.connect(target(22, name))
 
 
@@ -419,7 +417,7 @@ def test_the_client_is_bounded(config: Path) -> None:
     with by_config(config, "c", "ssh") as machine:
         assert len(machine.run("head -c 5000000 /dev/zero >&2; echo end", seconds=20).err) == 5_000_000
         assert machine.run("yes", limit=1000, seconds=10).truncated
-        with pytest.raises(NotObserved, match="no end of output within 0.7 s"):
+        with pytest.raises(NotObserved, match=r"no end of output within 0\.7 s"):
             machine.run("sleep 60", seconds=0.7)
         with pytest.raises(NotObserved, match="lost before the end"):
             machine.run("echo part; kill -9 $PPID", seconds=10)
@@ -458,7 +456,7 @@ def test_what_the_client_says_becomes_a_sentence(config: Path, tmp_path: Path, s
 def test_a_silent_host_and_the_client(tmp_path: Path) -> None:
     with lab.listener(silent) as host:
         network = Network(options(login_seconds=0.5, connect_seconds=0.5))
-        with pytest.raises(NotObserved, match="within 1 s|timed out"):
+        with pytest.raises(NotObserved, match=r"within 1 s|timed out"):
             network.connect(target(host.port, backend="ssh"))
         network.close()
 
@@ -497,7 +495,7 @@ def test_this_machine() -> None:
 def test_this_machine_ends_what_it_started(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     began = time.monotonic()
-    with pytest.raises(NotObserved, match="no end of output within 0.5 s"):
+    with pytest.raises(NotObserved, match=r"no end of output within 0\.5 s"):
         here().run(f"sleep 60 & echo $! $$ > {pids}; wait", seconds=0.5)
     assert time.monotonic() - began < 2
     for pid in pids.read_text().split():
@@ -517,7 +515,7 @@ def test_a_container_by_testinfra(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert machine.wire.banner is None
     with pytest.raises(NotObserved, match="cannot be given input"):
         machine.run("cat", stdin=b"x", seconds=5)
-    with pytest.raises(NotObserved, match="no end of output within 0.3 s"):
+    with pytest.raises(NotObserved, match=r"no end of output within 0\.3 s"):
         machine.run("sleep 3", seconds=0.3)
     with pytest.raises(NotObserved, match="no outside place"):
         machine.dial(22, 1)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pandora_audit.audit import Audit
 from pandora_audit.control import Severity
 from pandora_audit.finding import Finding
-from pandora_audit.items import tell
+from pandora_audit.items import accepted, advice
 from pandora_audit.printable import one_line, printable
 from pandora_audit.verdict import Word
 
@@ -27,25 +27,32 @@ LETTERS = {
 def summary(audit: Audit, today: datetime.date) -> Iterator[tuple[str, list[str]]]:
     """The sections of the summary, each with its lines, the most urgent first."""
     findings = audit.sorted_findings
-    wrong = sorted(
-        (found for found in findings if found.word.is_finding),
-        key=lambda found: (-found.control.severity, found.key),
-    )
-    if wrong:
-        yield "not compliant", _spaced(map(tell, wrong))
-    yield from _grouped(findings, Word.NOT_ASSESSED)
-    yield from _grouped(findings, Word.TO_DECIDE)
-    accepted = [found for found in findings if found.word is Word.ACCEPTED]
-    if accepted:
-        yield Word.ACCEPTED.value, _spaced(map(tell, accepted))
+    for word in (Word.NOT_COMPLIANT, Word.EDITION, Word.ACCEPTED):
+        mine = [found for found in findings if found.word is word]
+        if mine:
+            yield word.value, list(_by_control(mine))
+        if word is Word.EDITION:
+            yield from _grouped(findings, Word.NOT_ASSESSED)
+            yield from _grouped(findings, Word.TO_DECIDE)
     notes = list(_notes(audit, today))
     if notes:
         yield "notes", notes
     yield "verdicts", list(_tables(audit))
 
 
-def _spaced(blocks: Iterable[str]) -> list[str]:
-    return [line for block in blocks for line in (*block.splitlines(), "")]
+def _by_control(findings: list[Finding]) -> Iterator[str]:
+    """The findings of one word, the most severe control first, each control's advice once for all of its hosts."""
+    width = max(len(found.host) for found in findings)
+    controls = {found.control.id: found.control for found in findings}
+    for control in sorted(controls.values(), key=lambda control: (-control.severity, control.id)):
+        mine = [found for found in findings if found.control.id == control.id]
+        yield f"{control.id}  {str(control.severity).upper()}  {control.title}"
+        yield f"  expected  {mine[0].expected}"
+        for found in mine:
+            yield printable(f"  {found.host:<{width}}  {one_line(found.observed)}")
+            yield from accepted(found)
+        yield from advice(control)
+        yield ""
 
 
 def _grouped(findings: Iterable[Finding], word: Word) -> Iterator[tuple[str, list[str]]]:

@@ -34,7 +34,7 @@ class Network:
             return LocalConnection(self._options.machine_seconds)
         if target.backend not in ("paramiko", "ssh"):
             return ForeignConnection(target.spec, self._options.machine_seconds)
-        route = self._config.route(target.address, target.user, target.port, target.identity_file)
+        route = self._config.way(target.address, target.user, target.port, target.identity_file)
         if target.backend == "paramiko":
             try:
                 return self._paramiko.connect(route)

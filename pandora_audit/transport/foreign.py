@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-import testinfra  # type: ignore[import-untyped]
+import testinfra
 
 from pandora_audit.question import NotObserved
 from pandora_audit.transport.base import Output, SocketLike, Wire, bounded, printable

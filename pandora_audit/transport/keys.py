@@ -106,7 +106,7 @@ class Agent(AgentSSH):
             self._connect(stream)  # type: ignore[attr-defined]  # the stubs leave it out
             for key in self.get_keys():
                 # paramiko sends an RSA certificate's name with its bare key, which no server takes.
-                key.public_blob = getattr(key.inner_key, "public_blob", None)
+                key.public_blob = getattr(key.inner_key, "public_blob", None)  # type: ignore[attr-defined]
         except (OSError, paramiko.SSHException):
             stream.close()
 

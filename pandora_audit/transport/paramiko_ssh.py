@@ -31,7 +31,6 @@ from pandora_audit.transport.keys import Keys
 from pandora_audit.transport.known_hosts import KnownHosts, fingerprint
 from pandora_audit.transport.ssh_config import Config, Route
 
-MAX_HOPS = 8
 _KEY_OF = {"rsa-sha2-512": "ssh-rsa", "rsa-sha2-256": "ssh-rsa"}
 _CHUNK = 1 << 16
 _HERE = ("127.0.0.1", 0)
@@ -101,7 +100,7 @@ class Paramiko:
 
     def connect(self, route: Route) -> ParamikoConnection:
         """Enter a machine. Raises NotObserved, or ClientNeededError before any login."""
-        transport, wire = self._enter(route, 0)
+        transport, wire = self._enter(route)
         return ParamikoConnection(
             transport, wire, route, self._options.machine_seconds, lambda port, s: self._dial(route, port, s)
         )
@@ -111,13 +110,13 @@ class Paramiko:
             if jump.transport:
                 jump.transport.close()
 
-    def _enter(self, route: Route, depth: int) -> tuple[_Transport, Wire]:
+    def _enter(self, route: Route) -> tuple[_Transport, Wire]:
         """With a second attempt after a connection that broke before the login."""
         began = time.monotonic()
         if route.client_only:
             raise ClientNeededError(f"{route.client_only} is configured for {route.host}")
         try:
-            return self._enter_once(route, depth, self._options.login_seconds)
+            return self._enter_once(route, self._options.login_seconds)
         except _BrokenError as broken:
             left = self._options.login_seconds - (time.monotonic() - began)
             # Machines that were turned away together do not come back together.
@@ -126,16 +125,16 @@ class Paramiko:
                 raise
             time.sleep(pause)
             try:
-                return self._enter_once(route, depth, left - pause)
+                return self._enter_once(route, left - pause)
             except _BrokenError as again:
                 raise NotObserved(f"{again} (twice)") from broken
 
-    def _enter_once(self, route: Route, depth: int, seconds: float) -> tuple[_Transport, Wire]:
+    def _enter_once(self, route: Route, seconds: float) -> tuple[_Transport, Wire]:
         files = (*route.user_known_hosts, *route.global_known_hosts)
         known = self._known.about(files, route.names)
         if known.certified:
             raise ClientNeededError(f"a @cert-authority may vouch for {route.host}")
-        carrier = self._carrier(route, depth)
+        carrier = self._carrier(route)
         transport = _Transport(carrier)  # type: ignore[arg-type]  # it is socket enough
         transport.banner_timeout = transport.handshake_timeout = seconds + PATIENCE  # the deadline is earlier
         options = transport.get_security_options()
@@ -184,13 +183,13 @@ class Paramiko:
             f"(ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub), then run: {scan}; no command was sent"
         )
 
-    def _carrier(self, route: Route, depth: int) -> Carrier:
+    def _carrier(self, route: Route) -> Carrier:
         if route.proxy_command:
             return ProxyCommand(route.proxy_command, route.hostname)
         behind = f" from the jump host {route.jump[-1]}" if route.jump else ""
         try:
             if route.jump:
-                return Carrier(self._through(route, route.port, depth, route.connect_seconds), route.hostname)
+                return Carrier(self._through(route, route.port, route.connect_seconds), route.hostname)
             stream = tcp(route, route.port, route.connect_seconds)
             return Carrier(stream, stream.getpeername()[0])
         except TimeoutError:
@@ -200,9 +199,9 @@ class Paramiko:
         except OSError as error:
             raise NotObserved(f"no connection to {route.shown}{behind}: {error.strerror}") from None
 
-    def _through(self, route: Route, port: int, depth: int, seconds: float) -> paramiko.Channel:
+    def _through(self, route: Route, port: int, seconds: float) -> paramiko.Channel:
         """A channel to the host from its jump host. Raises NotObserved for it, OSError for the host."""
-        jump = self._jump(route.jump, depth + 1)
+        jump = self._jump(route.jump)
         try:
             return jump.open_channel("direct-tcpip", (route.hostname, port), _HERE, timeout=seconds)
         except paramiko.ChannelException as error:
@@ -214,9 +213,7 @@ class Paramiko:
                 raise TimeoutError from None
             raise NotObserved(f"the jump host {route.jump[-1]} was lost: {_why(error)}") from None
 
-    def _jump(self, chain: tuple[str, ...], depth: int) -> _Transport:
-        if depth > MAX_HOPS:
-            raise NotObserved(f"more than {MAX_HOPS} jump hosts, or a circle of them: {' '.join(chain)}")
+    def _jump(self, chain: tuple[str, ...]) -> _Transport:
         with self._jumps_lock:
             jump = self._jumps.setdefault(chain, _Jump())
         with jump.lock:
@@ -224,7 +221,7 @@ class Paramiko:
                 raise jump.failure
             if not jump.transport or not jump.transport.is_active():
                 try:
-                    jump.transport, _ = self._enter(self._config.hop(chain), depth)
+                    jump.transport, _ = self._enter(self._config.hop(chain))
                 except NotObserved as failure:
                     jump.failure = NotObserved(f"the jump host {chain[-1]} lets nobody through: {failure}")
                     raise jump.failure from None
@@ -235,7 +232,7 @@ class Paramiko:
 
     def _dial(self, route: Route, port: int, seconds: float) -> SocketLike:
         if route.jump:
-            return self._through(route, port, 0, seconds)
+            return self._through(route, port, seconds)
         if route.proxy_command:
             raise NotObserved(f"{route.host} is reached by a ProxyCommand, which shows one port only")
         return tcp(route, port, seconds)

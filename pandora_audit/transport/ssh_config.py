@@ -108,6 +108,20 @@ class Config:
             self._routes[asked] = replace(_read(host, said, self._options), argv=argv)
         return self._routes[asked]
 
+    def way(self, host: str, user: str | None = None, port: int | None = None, key: str | None = None) -> Route:
+        """The way to a host whose jump hosts are known to lead there.
+
+        Raises NotObserved also for a circle of jump hosts, in which two threads would wait for each other.
+        """
+        route = step = self.route(host, user, port, key)
+        passed: list[tuple[str, ...]] = []
+        while step.jump:
+            if step.jump in passed:
+                raise NotObserved(f"the jump hosts of {host} lead in a circle: {' '.join(step.jump)}")
+            passed.append(step.jump)
+            step = self.hop(step.jump)
+        return route
+
     def hop(self, chain: tuple[str, ...]) -> Route:
         """The way to the last host of a chain of jump hosts, by those before it where there are any."""
         route = self.route(*_hop(chain[-1]))
