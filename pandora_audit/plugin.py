@@ -6,7 +6,7 @@ import datetime
 import os
 import re
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -27,6 +27,7 @@ from pandora_audit.report import html, terminal
 from pandora_audit.sitefile import SiteError, did_you_mean
 from pandora_audit.target import Target
 from pandora_audit.transport import Options, ask_on_terminal
+from pandora_audit.version import VERSION
 
 pytest_plugins = ["pandora_audit.fixtures"]
 
@@ -265,7 +266,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     audit = config.stash[AUDIT]
     if not audit.findings:
         return
-    for title, lines in terminal.summary(audit, _today()):
+    for title, lines in terminal.summary(audit, _today(), verbose=config.option.verbose > 0):
         terminalreporter.section(title)
         for line in lines:
             terminalreporter.write_line(line)
@@ -276,8 +277,23 @@ def _today() -> datetime.date:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_metadata(metadata: dict[str, str], config: pytest.Config) -> None:
+    """What an auditor asks about the run, instead of what pytest knows about itself."""
+    metadata.clear()
+    option = config.option
+    metadata |= {
+        "Tool": f"pandora-audit {VERSION}",
+        "Begun": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "Level": option.level,
+        "Inventory": str(option.inventory or "none"),
+        "Hosts": option.hosts or ("all of the inventory" if option.inventory else "this machine"),
+    }
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_html_report_title(report: Any) -> None:
     report.title = "Compliance audit of Pandora FMS"
+    html.label(report.outcomes)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -305,24 +321,37 @@ def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> N
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     audit = session.config.stash[AUDIT]
-    _sort_reports(session.config)
+    order = {
+        item.nodeid: (item.control.id, item.target.name) for item in session.items if isinstance(item, ControlItem)
+    }
+    _sort_reports(session.config, order)
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and audit.findings:
         own = audit.exit_status()
         foreign = session.testsfailed - sum(found.word.outcome in ("failed", "error") for found in audit.findings)
         session.exitstatus = own | (1 if foreign > 0 else 0)
 
 
-def _sort_reports(config: pytest.Config) -> None:
-    """Reports are sorted by control and host, whichever machine was ready first."""
+def _sort_reports(config: pytest.Config, order: dict[str, tuple[str, str]]) -> None:
+    """Reports are sorted by control and host, whichever machine was ready first.
+
+    Neither JUnit's nor pytest-html's writer offers an order, so their own lists are sorted before they write.
+    """
     xml = config.stash.get(xml_key, None)
     if xml is not None:
         xml.node_reporters_ordered.sort(key=lambda reporter: _place(reporter.to_xml()))
-    for plugin in config.pluginmanager.get_plugins():
-        if isinstance(plugin, BaseReport):
-            tests = plugin._report.data["tests"]
-            for nodeid in sorted(tests):
-                tests[nodeid] = tests.pop(nodeid)
+    for page in _pages(config):
+        tests = page.data["tests"]
+        for nodeid in sorted(tests, key=lambda nodeid: order.get(nodeid, ("~", nodeid))):
+            tests[nodeid] = tests.pop(nodeid)
 
 
 def _place(testcase: ElementTree.Element) -> tuple[str, str]:
-    return testcase.get("classname", ""), testcase.get("name", "")
+    said = {each.get("name"): each.get("value", "") for each in testcase.iter("property")}
+    return said.get("control", "~"), said.get("host", testcase.get("name", ""))
+
+
+def _pages(config: pytest.Config) -> Iterator[Any]:
+    """What pytest-html is going to render, if it was asked for."""
+    for plugin in config.pluginmanager.get_plugins():
+        if isinstance(plugin, BaseReport):
+            yield plugin._report

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from pandora_audit.promises import Promises
 from pandora_audit.question import Answer, Answers, Question, Role, Wire
 from pandora_audit.sitefile import SiteError
 from pandora_audit.target import Target
+from pandora_audit.version import VERSION
 
 SCHEMA = 1
 _MOST_BYTES = 64 * 1024 * 1024
@@ -68,7 +68,7 @@ def _head(machine: Machine, controls: Iterable[Control], partial: str) -> dict[s
     target = machine.target
     return {
         "schema": SCHEMA,
-        "tool": f"pandora-audit {version('pandora-audit')}",
+        "tool": f"pandora-audit {VERSION}",
         "host": target.name,
         "address": target.address,
         "asked_at": machine.asked_at,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from pandora_audit.audit import Audit
-from pandora_audit.control import Severity
 from pandora_audit.finding import Finding
 from pandora_audit.items import accepted, advice
 from pandora_audit.printable import one_line, printable
@@ -24,9 +24,11 @@ LETTERS = {
 }
 
 
-def summary(audit: Audit, today: datetime.date) -> Iterator[tuple[str, list[str]]]:
-    """The sections of the summary, each with its lines, the most urgent first."""
+def summary(audit: Audit, today: datetime.date, *, verbose: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """The sections of the summary, each with its lines, the most urgent first; verbose: each verdict too."""
     findings = audit.sorted_findings
+    if verbose:
+        yield "every verdict", [_row(found) for found in findings]
     for word in (Word.NOT_COMPLIANT, Word.EDITION, Word.ACCEPTED):
         mine = [found for found in findings if found.word is word]
         if mine:
@@ -34,10 +36,16 @@ def summary(audit: Audit, today: datetime.date) -> Iterator[tuple[str, list[str]
         if word is Word.EDITION:
             yield from _grouped(findings, Word.NOT_ASSESSED)
             yield from _grouped(findings, Word.TO_DECIDE)
-    notes = list(_notes(audit, today))
-    if notes:
-        yield "notes", notes
-    yield "verdicts", list(_tables(audit))
+    if remarks := notes(audit, today):
+        yield "notes", remarks
+    lines = [line for table in tables(audit) for line in _table(*table)]
+    yield "verdicts", [*lines, total(audit)]
+
+
+def _row(found: Finding) -> str:
+    """One verdict in one line: control, severity, host, word, what was seen."""
+    control = found.control
+    return " | ".join((control.id, str(control.severity), found.host, found.word.value, one_line(found.told)))
 
 
 def _by_control(findings: list[Finding]) -> Iterator[str]:
@@ -68,50 +76,52 @@ def _grouped(findings: Iterable[Finding], word: Word) -> Iterator[tuple[str, lis
         yield word.value, [printable(line) for line in lines]
 
 
-def _notes(audit: Audit, today: datetime.date) -> Iterator[str]:
+def notes(audit: Audit, today: datetime.date) -> list[str]:
+    """What the run has to say beside its verdicts."""
+    found = []
     if audit.partial:
-        yield f"PARTIAL: {audit.partial}; what follows is what was known until then"
+        found.append(f"PARTIAL: {audit.partial}; this is what was known until then")
     for host, roles in sorted(audit.unpromised.items()):
         if roles:
-            yield f"{host} plays {', '.join(roles)}, which the inventory does not promise"
+            found.append(f"{host} plays {', '.join(roles)}, which the inventory does not promise")
     for leftover in audit.leftovers(today):
         entry = leftover.entry
-        yield f"{entry.where}: the exception for {entry.control} on {entry.host} {leftover.why}"
+        found.append(f"{entry.where}: the exception for {entry.control} on {entry.host} {leftover.why}")
+    return [one_line(note) for note in found]
 
 
-def _tables(audit: Audit) -> Iterator[str]:
-    findings = audit.findings
-    words = [word for word in Word if any(found.word is word for found in findings)]
-    yield from _table("chapter", findings, words, lambda found: found.control.chapter)
-    yield ""
-    severities = [str(severity) for severity in sorted(Severity, reverse=True)]
-    yield from _table("severity", findings, words, lambda found: str(found.control.severity), severities)
-    assessed = [found for found in findings if found.word not in _NOT_JUDGED]
+def total(audit: Audit) -> str:
+    """The counts in one sentence."""
     counts = audit.counts()
-    hosts = len({found.host for found in findings})
-    yield ""
-    yield (
-        f"{len(findings)} verdicts on {hosts} host{'s' * (hosts != 1)}: {len(assessed)} assessed, "
-        f"{counts[Word.NOT_APPLICABLE]} not applicable, {counts[Word.TO_DECIDE]} to decide, "
-        f"{counts[Word.NOT_ASSESSED]} not assessed"
+    silent = [counts[word] for word in (Word.NOT_APPLICABLE, Word.TO_DECIDE, Word.NOT_ASSESSED)]
+    hosts = len({found.host for found in audit.findings})
+    return (
+        f"{len(audit.findings)} verdicts on {hosts} host{'s' * (hosts != 1)}: "
+        f"{len(audit.findings) - sum(silent)} assessed, "
+        f"{silent[0]} not applicable, {silent[1]} to decide, {silent[2]} not assessed"
     )
 
 
-_NOT_JUDGED = (Word.NOT_APPLICABLE, Word.TO_DECIDE, Word.NOT_ASSESSED)
+def tables(audit: Audit) -> Iterator[tuple[str, list[Word], list[tuple[str, list[int]]]]]:
+    """The counts by chapter and by severity: name, columns, rows."""
+    findings = audit.findings
+    words = [word for word in Word if any(found.word is word for found in findings)]
+
+    def rows(keys: Iterable[str], key: Callable[[Finding], str]) -> list[tuple[str, list[int]]]:
+        counted = Counter((key(found), found.word) for found in findings)
+        return [(name, [counted[name, word] for word in words]) for name in keys]
+
+    chapters = sorted({found.control.chapter for found in findings})
+    present = {found.control.severity for found in findings}
+    severities = [str(severity) for severity in sorted(present, reverse=True)]
+    yield "chapter", words, rows(chapters, lambda found: found.control.chapter)
+    yield "severity", words, rows(severities, lambda found: str(found.control.severity))
 
 
-def _table(
-    name: str,
-    findings: list[Finding],
-    words: list[Word],
-    key: Callable[[Finding], str],
-    order: list[str] | None = None,
-) -> Iterator[str]:
-    keys = {key(found) for found in findings}
-    rows = [row for row in order if row in keys] if order else sorted(keys)
-    width = max([len(name), *map(len, rows)]) + 2
+def _table(name: str, words: list[Word], rows: list[tuple[str, list[int]]]) -> Iterator[str]:
+    width = max(len(title) for title in (name, *(title for title, _ in rows))) + 2
     yield f"{name:<{width}}" + "  ".join(words)
-    for row in rows:
-        mine = [found for found in findings if key(found) == row]
-        cells = (f"{sum(found.word is word for found in mine) or '·':>{len(word)}}" for word in words)
-        yield f"{row:<{width}}" + "  ".join(cells)
+    for title, counts in rows:
+        cells = (f"{count or '·':>{len(word)}}" for count, word in zip(counts, words, strict=True))
+        yield f"{title:<{width}}" + "  ".join(cells)
+    yield ""

@@ -64,12 +64,18 @@ class _Master:
     def ready(self) -> bool:
         return (self.directory / "s").exists()
 
+    def ended(self, seconds: float) -> bool:
+        """Whether it ends by itself within this time."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def end(self) -> None:
         """The client tidies its socket away when asked to end."""
         self.process.terminate()
-        try:
-            self.process.wait(3)
-        except subprocess.TimeoutExpired:
+        if not self.ended(3):
             self.process.kill()
             self.process.wait()
 
@@ -167,12 +173,14 @@ class OpenSSHConnection:
 
     def run(self, command: str, *, stdin: bytes = b"", limit: int = 8 << 20, seconds: float) -> Output:
         """See Connection.run."""
+        if self._master.process.poll() is not None:
+            raise NotObserved(f"{self._route.shown} was lost: the OpenSSH client has ended")
         errors = self._master.directory / "errors"
         errors.write_text("")
         seconds = min(seconds, max(0.0, self._until - time.monotonic()))
         argv = [*self._argv, "-o", "LogLevel=ERROR", "--", self._route.host, command]
         output = hear(argv, stdin=stdin, limit=limit, seconds=seconds)
-        if output.status == 255 and (self._master.process.poll() is not None or errors.read_text()):
+        if output.status == 255 and (self._master.ended(0.3) or errors.read_text()):
             why = printable(errors.read_text().strip().rpartition("\n")[2]) or "the client gives no reason"
             raise NotObserved(f"{self._route.shown} was lost before the end of output: {why}")
         return output

@@ -69,6 +69,12 @@ class _Transport(paramiko.Transport):
         super()._parse_channel_open_failure(message)  # type: ignore[misc]
         self.saved_exception = paramiko.ChannelException(code, printable(why))
 
+    @property
+    def unfinished(self) -> str:
+        if not self.remote_version:
+            return "the SSH version line"
+        return "the login" if self.initial_kex_done else "the key exchange"
+
     def offered(self) -> str:
         """The algorithms of the other side: key exchange and host key types, then ciphers and MACs."""
         message = Message(self.offer)
@@ -141,7 +147,7 @@ class Paramiko:
         options.key_types = _preferred(known.kinds, options.key_types)
         with Deadline(seconds, transport.close) as deadline:
             try:
-                _handshake(transport, carrier, route, deadline, seconds)
+                _handshake(transport, carrier, route)
                 key = transport.get_remote_server_key()
                 if not known.knows(key, route.shown):
                     self._first_seen(route, key)
@@ -151,7 +157,8 @@ class Paramiko:
                 transport.close()
                 carrier.close()
                 if deadline.passed:
-                    raise NotObserved(f"{route.shown} had no end of the login within {seconds:g} s") from None
+                    what = transport.unfinished
+                    raise NotObserved(f"{route.shown} did not finish {what} within {seconds:.3g} s") from None
                 if isinstance(error, NotObserved):
                     raise
                 raise NotObserved(f"{route.shown} was lost during the login: {_why(error)}") from None
@@ -249,7 +256,7 @@ def _why(error: BaseException) -> str:
     return printable(text) or "the other side closed it"
 
 
-def _handshake(transport: _Transport, carrier: Carrier, route: Route, deadline: Deadline, seconds: float) -> None:
+def _handshake(transport: _Transport, carrier: Carrier, route: Route) -> None:
     """Version and key exchange. Raises _BrokenError when interrupted, NotObserved when impossible."""
     try:
         transport.start_client()
@@ -260,9 +267,6 @@ def _handshake(transport: _Transport, carrier: Carrier, route: Route, deadline: 
             "The OpenSSH client may know more: use the ssh:// backend"
         ) from None
     except _LOST as error:
-        if deadline.passed:
-            what = "the key exchange" if transport.remote_version else "the SSH version line"
-            raise NotObserved(f"{route.shown} did not finish {what} within {seconds:g} s") from None
         words = carrier.last_words() if isinstance(carrier, ProxyCommand) else ""
         why = words or transport.farewell or _why(error)
         raise _BrokenError(f"the connection to {route.shown} broke before the login: {why}") from None

@@ -1,0 +1,1 @@
+"""What the audit costs, against stock pytest-testinfra and against the least that paramiko needs."""

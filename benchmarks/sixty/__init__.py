@@ -1,0 +1,1 @@
+"""Sixty checks of one host, judged in two ways: by controls of this audit and by tests of stock testinfra."""

@@ -1,0 +1,3 @@
+"""The version, for packaging, records and reports."""
+
+VERSION = "0.1.0"
