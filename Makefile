@@ -6,10 +6,7 @@ PYTEST = $(VENV)/bin/pytest
 
 # Whom to audit: HOSTS=ops@10.0.0.5:31122,… or INVENTORY=inventories/production.yml (and HOSTS to choose); neither: this
 # machine. LEVEL: guide, hardened or strict. ARGS: any other option of pytest.
-HOSTS =
-INVENTORY =
 LEVEL = guide
-ARGS =
 REPORTS = reports
 
 audit: $(VENV)/audit.lock
@@ -47,11 +44,12 @@ environment:
 		{ echo "This Python lacks venv. On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 
 # The exact versions, again from what pyproject.toml allows. Needs uv.
 lock:
 	uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --upgrade --no-header \
-		--no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+		--no-emit-index-url --no-emit-find-links pyproject.toml --group build -o requirements.lock
 	uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --upgrade --no-header \
 		--no-emit-index-url --no-emit-find-links pyproject.toml --group dev -o requirements-dev.lock
 

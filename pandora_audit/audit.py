@@ -44,7 +44,10 @@ class Audit:
 
     Args:
         findings: what was concluded so far, without evidence (reports have had it).
-        machines: the machine in hand, by name; others are not kept.
+        unpromised: the roles that a host plays and its inventory does not promise.
+        unwritten: reports and records that could not be written, as sentences.
+        machine: the one in hand; others are not kept.
+        partial: why the run did not reach its end; empty when it did.
     """
 
     settings: Settings
@@ -52,7 +55,7 @@ class Audit:
     exceptions: tuple[SiteException, ...] = ()
     findings: list[Finding] = field(default_factory=list)
     unpromised: dict[str, tuple[Role, ...]] = field(default_factory=dict)
-    asked: list[tuple[str, Machine]] = field(default_factory=list)
+    unwritten: list[str] = field(default_factory=list)
     machine: Machine | None = None
     partial: str = ""
 

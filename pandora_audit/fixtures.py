@@ -12,6 +12,7 @@ from pandora_audit.audit import Audit
 from pandora_audit.backend import AuditBackend
 from pandora_audit.fact import known_facts
 from pandora_audit.gather import Machine
+from pandora_audit.items import AUDIT
 from pandora_audit.question import Role
 from pandora_audit.target import Target
 from pandora_audit.verdict import NotApplicable, ToDecide
@@ -25,8 +26,6 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 
 def _looked_up(request: pytest.FixtureRequest, name: str) -> object:
-    from pandora_audit.plugin import AUDIT
-
     audit: Audit = request.config.stash[AUDIT]
     try:
         return audit.lookup(name)
@@ -58,8 +57,6 @@ for _name, _doc in (
 @pytest.fixture
 def host(request: pytest.FixtureRequest, target: Target) -> testinfra.host.Host:
     """testinfra's host on the audit's open connection; what it runs is evidence of the test."""
-    from pandora_audit.plugin import AUDIT
-
     machine: Machine | None = request.config.stash[AUDIT].machine
     if machine is None or machine.connection is None:
         raise LookupError(f"{target.name}: no connection is open")

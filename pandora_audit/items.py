@@ -17,6 +17,7 @@ from pandora_audit.record import told
 from pandora_audit.target import Target
 from pandora_audit.verdict import Word
 
+AUDIT = pytest.StashKey[Audit]()
 FINDING = "pandora_audit_finding"
 
 
@@ -154,8 +155,14 @@ def _quoted(answer: Any, most: int = 4000) -> str:
 
 def make(collector: pytest.Collector, name: str, control: Control, audit: Audit) -> Iterator[ControlItem]:
     """The items of one control: one for each target to which it can apply."""
+    collector.config.addinivalue_line("markers", f"{control.chapter}: controls of this chapter")
     for target in audit.targets:
         if audit.applies(control, target):
             yield ControlItem.from_parent(
-                collector, name=f"{name}[{target.name}]", control=control, target=target, audit=audit
+                collector,
+                name=f"{name}[{target.name}]",
+                nodeid=collector.id.child(name).with_params(target.name),
+                control=control,
+                target=target,
+                audit=audit,
             )

@@ -12,6 +12,7 @@ from pandora_audit import commands, items
 from pandora_audit.audit import Audit
 from pandora_audit.gather import Machine, Plan
 from pandora_audit.items import ControlItem
+from pandora_audit.record import Recorder
 from pandora_audit.target import Target
 
 
@@ -59,10 +60,17 @@ def run(session: pytest.Session, audit: Audit) -> None:
                     raise
                 finally:
                     if recorder is not None:
-                        recorder.write(machine, audit.findings[before:], audit.partial)
+                        _record(recorder, machine, audit, before)
     finally:
         gathering.stop()
         network.close()
+
+
+def _record(recorder: Recorder, machine: Machine, audit: Audit, before: int) -> None:
+    try:
+        recorder.write(machine, audit.findings[before:], audit.partial)
+    except OSError as fault:
+        audit.unwritten.append(f"the record of {machine.target.name} could not be written: {fault}")
 
 
 def check(plans: Iterable[Plan], audit: Audit) -> list[str]:

@@ -16,23 +16,18 @@ from _pytest.junitxml import xml_key
 from pytest_html.basereport import BaseReport
 
 from pandora_audit import audit as audits
-from pandora_audit import commands, exceptions, inventory, items, loop, record
+from pandora_audit import commands, exceptions, fixtures, inventory, items, loop, record
 from pandora_audit.audit import Audit, Settings
 from pandora_audit.control import LEVELS, Control, Severity, control_of
 from pandora_audit.exceptions import SiteException
 from pandora_audit.finding import Finding
-from pandora_audit.items import FINDING, ControlItem
+from pandora_audit.items import AUDIT, FINDING, ControlItem
 from pandora_audit.question import NotObserved
 from pandora_audit.report import html, terminal
 from pandora_audit.sitefile import SiteError, did_you_mean
 from pandora_audit.target import Target
 from pandora_audit.transport import Options, ask_on_terminal
 from pandora_audit.version import VERSION
-
-pytest_plugins = ["pandora_audit.fixtures"]
-
-AUDIT = pytest.StashKey[Audit]()
-
 
 # --- the command line ---
 
@@ -79,9 +74,10 @@ def _count(text: str) -> int:
 def pytest_configure(config: pytest.Config) -> None:
     if not __debug__:
         raise pytest.UsageError("python -O strips assertions, and every control would pass; run without it")
-    config.addinivalue_line("markers", "critical, high, medium, low: the severity of a control")
-    for name in (*map(str, Severity), "ssh", "system", "mysql", "web", "server", "agents"):
-        config.addinivalue_line("markers", f"{name}: controls of this severity or chapter")
+    for severity in Severity:
+        config.addinivalue_line("markers", f"{severity}: controls of this severity")
+    # Registered last, so that our host stands before testinfra's.
+    config.pluginmanager.register(fixtures, "pandora_audit.fixtures")
     try:
         config.stash[AUDIT] = _audit(config)
     except SiteError as error:
@@ -150,7 +146,8 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
         return None
     unknown = audits.unknown_words(control.needs)
     if unknown:
-        raise collector.CollectError(f"{control.id}: nobody provides {', '.join(unknown)}")
+        place = f"{collector.path}:{control.test.__code__.co_firstlineno}"
+        raise collector.CollectError(f"{place}: {control.id}: nobody provides {', '.join(unknown)}")
     return list(items.make(collector, name, control, collector.config.stash[AUDIT]))
 
 
@@ -326,9 +323,20 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     }
     _sort_reports(session.config, order)
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and audit.findings:
-        own = audit.exit_status()
         foreign = session.testsfailed - sum(found.word.outcome in ("failed", "error") for found in audit.findings)
-        session.exitstatus = own | (1 if foreign > 0 else 0)
+        session.exitstatus = audit.exit_status() | (1 if foreign > 0 else 0)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True, specname="pytest_sessionfinish")
+def pytest_reports_are_written(session: pytest.Session) -> Generator[None, None, None]:
+    """A report that cannot be written (a full disk) is said, and does not take the terminal's summary with it."""
+    audit = session.config.stash[AUDIT]
+    try:
+        yield
+    except OSError as fault:
+        audit.unwritten.append(f"a report could not be written: {fault}")
+    if audit.unwritten:
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 
 def _sort_reports(config: pytest.Config, order: dict[str, tuple[str, str]]) -> None:

@@ -37,6 +37,7 @@ def free_port() -> int:
 
 def keygen(path: Path, kind: str = "ed25519", passphrase: str = "", *more: str) -> Path:
     """A new private key at ``path``, its public part beside it."""
+    needed()
     run("ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", path.name, "-f", str(path), *more)
     return path
 

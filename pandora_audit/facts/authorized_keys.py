@@ -28,6 +28,7 @@ _USUAL = (".ssh/authorized_keys", ".ssh/authorized_keys2")
 _MOST_FILES = 200
 # login.defs' UID_MIN on both families; below are accounts of packages.
 _FIRST_PERSON = 1000
+_NOBODY = 65534
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class AuthorizedKeys(Fact):
         """Root, by whatever name, and the people, as far as the machine lists them."""
         rows = (line.split(":") for line in self.answers[PASSWD.key].succeeded().lines)
         users = (_User(row[0], int(row[2]), row[5]) for row in rows if len(row) > 5 and row[2].isdigit())
-        return tuple(user for user in users if user.is_root or user.uid >= _FIRST_PERSON or user.lives_at_home)
+        return tuple(user for user in users if user.is_root or _FIRST_PERSON <= user.uid != _NOBODY or user.lives_at_home)
 
     @cached_property
     def _config(self) -> sshd_config.Values:

@@ -81,6 +81,7 @@ def notes(audit: Audit, today: datetime.date) -> list[str]:
     found = []
     if audit.partial:
         found.append(f"PARTIAL: {audit.partial}; this is what was known until then")
+    found += audit.unwritten
     for host, roles in sorted(audit.unpromised.items()):
         if roles:
             found.append(f"{host} plays {', '.join(roles)}, which the inventory does not promise")

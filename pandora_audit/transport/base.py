@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -43,7 +43,8 @@ class Options:
         connect_seconds: the limit for a TCP connection; a ConnectTimeout in the ssh configuration wins.
         login_seconds: the limit for the version exchange, key exchange and login, without a person's typing.
         machine_seconds: the limit for the whole stay on a machine after the login.
-        ask: shows a prompt and returns what the person typed; None when nobody is there.
+        ask: shows a prompt and returns what the person typed; None when nobody is there. Called once per
+            encrypted key of the run and once per one-time code, from one thread at a time.
     """
 
     known_hosts: Path | None = None
@@ -173,24 +174,17 @@ def bounded(work: Callable[[], T], seconds: float) -> T:
     return result.result(seconds)
 
 
-@dataclass
 class Person:
-    """The one person at the terminal, asked by many threads: one prompt at a time, a passphrase once."""
+    """The one person at the terminal, asked by many threads: one prompt at a time."""
 
-    ask: Callable[[str], str | None]
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _known: dict[str, str | None] = field(default_factory=dict, repr=False)
+    def __init__(self, ask: Callable[[str], str | None]) -> None:
+        self._ask = ask
+        self._lock = threading.Lock()
 
-    def passphrase(self, prompt: str) -> str | None:
+    def ask(self, prompt: str) -> str | None:
+        """What the person types; None when nobody is there. Nothing is kept: it may be good for one login only."""
         with self._lock:
-            if prompt not in self._known:
-                self._known[prompt] = self.ask(prompt)
-            return self._known[prompt]
-
-    def code(self, prompt: str) -> str | None:
-        """An answer that is good for one login only, and therefore never kept."""
-        with self._lock:
-            return self.ask(prompt)
+            return self._ask(prompt)
 
 
 def printable(text: str, limit: int = 255) -> str:

@@ -15,7 +15,7 @@ from pandora_audit.question import NotObserved
 from pandora_audit.transport.base import bounded, printable
 from pandora_audit.transport.ssh_config import Route
 
-BEFORE_LOGIN = 1 << 20
+BEFORE_LOGIN = 1 << 18
 """Bytes that a host may send before the login; a real one needs a few thousand."""
 
 
@@ -52,9 +52,13 @@ class Carrier:
             self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         if self.allowance is not None:
             self.allowance -= len(data)
-            if self.allowance < 0:
+            if self.overrun:
                 raise OSError(0, f"more than {BEFORE_LOGIN} bytes before the login")
         return data
+
+    @property
+    def overrun(self) -> bool:
+        return self.allowance is not None and self.allowance < 0
 
     def send(self, data: bytes) -> int:
         return self._stream.send(data)

@@ -7,6 +7,7 @@ import copy
 import io
 import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
 from paramiko.agent import AgentKey, AgentSSH
 from paramiko.message import Message
 
@@ -33,6 +35,17 @@ _BY_TYPE: dict[str, type[paramiko.RSAKey | paramiko.Ed25519Key | paramiko.ECDSAK
     "ssh-ed25519": paramiko.Ed25519Key,
     **{f"ecdsa-sha2-nistp{bits}": paramiko.ECDSAKey for bits in (256, 384, 521)},
 }
+# What paramiko's readers raise, each for some kind of damage in a file.
+_CORRUPT = (
+    paramiko.SSHException,
+    UnsupportedAlgorithm,
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 _BY_HEADER: dict[str, type[paramiko.PKey]] = {"RSA": paramiko.RSAKey, "EC": paramiko.ECDSAKey}
 
 
@@ -117,7 +130,7 @@ class Agent(AgentSSH):
 
 
 class Keys:
-    """The keys of a run. Loading an RSA key costs 100 ms, so that each file is read once."""
+    """The keys of a run. Each file is read once: an RSA key costs 100 ms, an encrypted one a question."""
 
     def __init__(self, person: Person) -> None:
         self._person = person
@@ -193,7 +206,7 @@ class Keys:
                 return _parse(path, file, given)
             except NotObserved:
                 pass  # it may be another key's; the person knows this one's
-        typed = self._person.passphrase(f"Passphrase for {path}: ")
+        typed = self._person.ask(f"Passphrase for {path}: ")
         if typed is None:
             why = f"{PASSPHRASE} does not open it" if given is not None else f"{PASSPHRASE} is not set"
             raise NotObserved(f"the private key {path} is encrypted, {why} and nobody is there to ask")
@@ -203,8 +216,8 @@ class Keys:
 def _parse(path: Path, file: _File, passphrase: str | None) -> paramiko.PKey:
     try:
         return file.kind.from_private_key(io.StringIO(file.text), passphrase)
-    except (paramiko.SSHException, ValueError, IndexError, TypeError) as error:
-        why = "the passphrase does not open it" if passphrase is not None else f"it cannot be used: {error}"
+    except _CORRUPT:
+        why = "the passphrase does not open it" if passphrase is not None else "it is damaged"
         raise NotObserved(f"the private key {path} stays closed: {why}") from None
 
 

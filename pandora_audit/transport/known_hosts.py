@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import fnmatch
 import hashlib
 import hmac
@@ -53,7 +52,7 @@ class Line:
 def _hashed(text: str, host: str) -> bool:
     try:
         salt, digest = (base64.b64decode(part) for part in text.split("|")[2:4])
-    except (binascii.Error, ValueError):
+    except ValueError:
         return False
     return hmac.compare_digest(hmac.digest(salt, host.encode(), "sha1"), digest)
 
@@ -77,7 +76,7 @@ def _lines(path: Path) -> Iterator[Line]:
             continue
         try:
             yield Line(marker, fields[0], fields[1], base64.b64decode(fields[2]), f"{path}:{number}")
-        except binascii.Error:
+        except ValueError:
             continue
 
 

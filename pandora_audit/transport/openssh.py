@@ -121,7 +121,8 @@ class OpenSSH:
         settings = [*_SAFE, f"StrictHostKeyChecking={strict}"]
         settings.append(f"ConnectTimeout={math.ceil(route.connect_seconds)}")
         if self._options.known_hosts:
-            settings.append(f'UserKnownHostsFile="{self._options.known_hosts}"')
+            path = str(self._options.known_hosts).replace("%", "%%")
+            settings.append(f'UserKnownHostsFile="{path}"')
         return ["ssh", "-T", *(word for setting in settings for word in ("-o", setting)), *route.argv]
 
     def _proxy(self, route: Route) -> list[str]:

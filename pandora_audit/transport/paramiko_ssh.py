@@ -26,7 +26,7 @@ from pandora_audit.transport.base import (
     Wire,
     printable,
 )
-from pandora_audit.transport.carrier import Carrier, ProxyCommand, tcp
+from pandora_audit.transport.carrier import BEFORE_LOGIN, Carrier, ProxyCommand, tcp
 from pandora_audit.transport.keys import Keys
 from pandora_audit.transport.known_hosts import KnownHosts, fingerprint
 from pandora_audit.transport.ssh_config import Config, Route
@@ -68,6 +68,13 @@ class _Transport(paramiko.Transport):
         message.rewind()
         super()._parse_channel_open_failure(message)  # type: ignore[misc]
         self.saved_exception = paramiko.ChannelException(code, printable(why))
+
+    def get_exception(self) -> Exception | None:
+        """What ended the connection. A malformed message ends it with whatever paramiko's parser stumbled over."""
+        error = super().get_exception()
+        if error is None or isinstance(error, _LOST):
+            return error
+        return paramiko.SSHException(f"it sent something malformed ({type(error).__name__})")
 
     @property
     def unfinished(self) -> str:
@@ -163,7 +170,7 @@ class Paramiko:
                     raise
                 raise NotObserved(f"{route.shown} was lost during the login: {_why(error)}") from None
             finally:
-                transport.packetizer.complete_handshake()  # else its timer thread outlives the program's end
+                transport.packetizer.complete_handshake()  # else its timer thread stays for minutes
         carrier.allowance = None
         return transport, Wire(
             host_key=f"{key.get_name()} {fingerprint(key.asbytes())}",
@@ -267,6 +274,8 @@ def _handshake(transport: _Transport, carrier: Carrier, route: Route) -> None:
             "The OpenSSH client may know more: use the ssh:// backend"
         ) from None
     except _LOST as error:
+        if carrier.overrun:
+            raise NotObserved(f"{route.shown} sent more than {BEFORE_LOGIN} bytes before the login") from None
         words = carrier.last_words() if isinstance(carrier, ProxyCommand) else ""
         why = words or transport.farewell or _why(error)
         raise _BrokenError(f"the connection to {route.shown} broke before the login: {why}") from None
@@ -313,7 +322,7 @@ class _Login:
 
     def _typed(self, prompt: str) -> str:
         with self._deadline.paused():
-            typed = self._person.code(f"{self._route.user}@{self._route.host}: {printable(prompt)} ")
+            typed = self._person.ask(f"{self._route.user}@{self._route.host}: {printable(prompt)} ")
         self._unanswered |= typed is None
         return typed or ""
 

@@ -226,7 +226,7 @@ def _read(host: str, said: Mapping[str, list[str]], options: Options) -> Route:
         jump=tuple(one("proxyjump").replace(" ", "").split(",")) if one("proxyjump") else (),
         proxy_command=_expand(proxy, tokens) if proxy else "",
         alias=alias,
-        user_known_hosts=(options.known_hosts,) if options.known_hosts else paths(known),
+        user_known_hosts=(options.known_hosts.expanduser(),) if options.known_hosts else paths(known),
         global_known_hosts=paths(said.get("globalknownhostsfile", [""])[0].split()),
         connect_seconds=float(seconds) if seconds.isdigit() else options.connect_seconds,
         family=_FAMILIES.get(one("addressfamily"), socket.AF_UNSPEC),

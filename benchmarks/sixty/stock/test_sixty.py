@@ -17,6 +17,7 @@ def _each(group: tuple[Any, ...]) -> pytest.MarkDecorator:
 @_each(checks.FILES)
 def test_file(host, check):
     file = host.file(check.path)
+    assert file.exists
     assert file.mode == check.mode
     assert file.user == check.user
     assert file.group == check.group
@@ -54,6 +55,7 @@ def test_package(host, check):
 @_each(checks.USERS)
 def test_user(host, check):
     user = host.user(check.user)
+    assert user.exists
     assert user.uid == check.uid
     assert user.shell == check.shell
 
