@@ -46,7 +46,7 @@ class ControlItem(pytest.Item):
         return self.path, code.co_firstlineno - 1, f"{self.control.id} on {self.target.name}"
 
 
-def run(item: ControlItem, nextitem: pytest.Item | None) -> None:
+def run(item: ControlItem) -> None:
     """Judge one control: one call, one verdict, and the closing report that JUnit and HTML wait for.
 
     pytest's own protocol would set up and tear down fixtures that a control does not have.

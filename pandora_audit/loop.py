@@ -49,28 +49,33 @@ def run(session: pytest.Session, audit: Audit) -> None:
     gathering, network = audit.gathering(plans(session.items))
     gathering.start()
     try:
-        _judge(session, groups.pop("", []), groups, audit)
+        _judge(session, groups.pop("", []), groups)
         for machine in gathering.machines():
-            with _in_hand(audit, machine):
-                before = len(audit.findings)
-                try:
-                    _judge(session, groups.pop(machine.target.name), groups, audit)
-                except BaseException:
-                    audit.partial = audit.partial or "the run was stopped"
-                    raise
-                finally:
-                    if recorder is not None:
-                        _record(recorder, machine, audit, before)
+            with _in_hand(audit, machine), _recorded(recorder, machine, audit):
+                _judge(session, groups[machine.target.name], groups)
+            del groups[machine.target.name]
+    except BaseException:
+        audit.partial = f"the run was stopped; not judged to the end: {', '.join(groups)}"
+        raise
     finally:
         gathering.stop()
         network.close()
 
 
-def _record(recorder: Recorder, machine: Machine, audit: Audit, before: int) -> None:
+@contextmanager
+def _recorded(recorder: Recorder | None, machine: Machine, audit: Audit) -> Iterator[None]:
+    """What is concluded about this machine is written down, also when its judging is stopped."""
+    before = len(audit.findings)
+    partial = "the run was stopped"
     try:
-        recorder.write(machine, audit.findings[before:], audit.partial)
-    except OSError as fault:
-        audit.unwritten.append(f"the record of {machine.target.name} could not be written: {fault}")
+        yield
+        partial = ""
+    finally:
+        if recorder is not None:
+            try:
+                recorder.write(machine, audit.findings[before:], partial)
+            except OSError as fault:
+                audit.unwritten.append(f"the record of {machine.target.name} could not be written: {fault}")
 
 
 def check(plans: Iterable[Plan], audit: Audit) -> list[str]:
@@ -98,17 +103,13 @@ def _in_hand(audit: Audit, machine: Machine) -> Iterator[None]:
             machine.connection.close()
 
 
-def _judge(
-    session: pytest.Session,
-    mine: list[pytest.Item],
-    waiting: dict[str, list[pytest.Item]],
-    audit: Audit,
-) -> None:
+def _judge(session: pytest.Session, mine: list[pytest.Item], waiting: dict[str, list[pytest.Item]]) -> None:
+    later = [item for group in waiting.values() if group is not mine for item in group]
     for number, item in enumerate(mine):
         if isinstance(item, ControlItem):
-            items.run(item, None)
+            items.run(item)
         else:
-            following = _next_test([*mine[number + 1 :], *(each for group in waiting.values() for each in group)])
+            following = _next_test([*mine[number + 1 :], *later])
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         _heed(session)
 

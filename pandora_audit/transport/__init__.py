@@ -6,14 +6,14 @@ Host keys are verified on every way that has them, whatever StrictHostKeyCheckin
 from __future__ import annotations
 
 from pandora_audit.target import Target
-from pandora_audit.transport.base import Connection, Options, Output, SocketLike, Wire, ask_on_terminal
+from pandora_audit.transport.base import Connection, Options, Output, SocketLike, ask_on_terminal
 from pandora_audit.transport.foreign import ForeignConnection
 from pandora_audit.transport.local import LocalConnection
 from pandora_audit.transport.openssh import OpenSSH
 from pandora_audit.transport.paramiko_ssh import ClientNeededError, Paramiko
 from pandora_audit.transport.ssh_config import Config
 
-__all__ = ["Connection", "Network", "Options", "Output", "SocketLike", "Wire", "ask_on_terminal"]
+__all__ = ["Connection", "Network", "Options", "Output", "SocketLike", "ask_on_terminal"]
 
 
 class Network:

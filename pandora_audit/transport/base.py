@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from pandora_audit.question import Wire
+
 T = TypeVar("T")
 
 PATIENCE = 120.0
@@ -71,25 +73,6 @@ class Output:
     out: bytes
     err: bytes
     truncated: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wire:
-    """What the network itself showed while we entered.
-
-    Args:
-        host_key: type and fingerprint, "ssh-ed25519 SHA256:…".
-        software: the remote identification string, at most 255 characters.
-        banner: text sent before the login; "" when there was none, None when this backend cannot see it.
-        port: the port that we entered by.
-        peer: the address connected to; behind a jump host, the name given to it.
-    """
-
-    host_key: str = ""
-    software: str = ""
-    banner: str | None = None
-    port: int | None = None
-    peer: str = ""
 
 
 class SocketLike(Protocol):

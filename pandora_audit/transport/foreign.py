@@ -6,8 +6,8 @@ import time
 
 import testinfra
 
-from pandora_audit.question import NotObserved
-from pandora_audit.transport.base import Output, SocketLike, Wire, bounded, printable
+from pandora_audit.question import NotObserved, Wire
+from pandora_audit.transport.base import Output, SocketLike, bounded, printable
 
 # What testinfra's backends raise for a specification, a tool or an answer that they cannot use.
 _TROUBLE = (OSError, RuntimeError, ValueError, LookupError, AttributeError, ImportError, AssertionError)

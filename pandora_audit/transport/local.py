@@ -10,8 +10,8 @@ import time
 from contextlib import suppress
 from typing import IO
 
-from pandora_audit.question import NotObserved
-from pandora_audit.transport.base import Output, SocketLike, Wire
+from pandora_audit.question import NotObserved, Wire
+from pandora_audit.transport.base import Output, SocketLike
 
 _CHUNK = 1 << 16
 

@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pandora_audit.question import NotObserved
-from pandora_audit.transport.base import Options, Output, SocketLike, Wire, printable
+from pandora_audit.question import NotObserved, Wire
+from pandora_audit.transport.base import Options, Output, SocketLike, printable
 from pandora_audit.transport.carrier import tcp
 from pandora_audit.transport.local import hear
 from pandora_audit.transport.ssh_config import Config, Route, client

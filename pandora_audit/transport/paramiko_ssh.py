@@ -15,7 +15,7 @@ from functools import partial
 import paramiko
 from paramiko.message import Message
 
-from pandora_audit.question import NotObserved
+from pandora_audit.question import NotObserved, Wire
 from pandora_audit.transport.base import (
     PATIENCE,
     Deadline,
@@ -23,7 +23,6 @@ from pandora_audit.transport.base import (
     Output,
     Person,
     SocketLike,
-    Wire,
     printable,
 )
 from pandora_audit.transport.carrier import BEFORE_LOGIN, Carrier, ProxyCommand, tcp
