@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 
-from pandora_audit import script
+from pandora_audit import norms, script
 from pandora_audit.control import Control
 from pandora_audit.gather import Machine, Plan
 from pandora_audit.printable import one_line
@@ -32,6 +32,8 @@ def explained(control: Control) -> Iterator[str]:
     yield f"  why       {control.why}"
     yield f"  fix       {control.fix}"
     yield f"  impact    {control.impact}"
+    for clause in norms.clauses(control.id):
+        yield f"  {'clause' if clause.direct else 'related':<9} {clause.norm} {clause.number}: {clause.title}"
     if control.promises:
         yield f"  promises  {', '.join(f'audit_{name}' for name in control.promises)}"
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from _pytest.runner import check_interactive_exception
 
+from pandora_audit import norms
 from pandora_audit.audit import Audit
 from pandora_audit.control import Control
 from pandora_audit.finding import Finding
@@ -114,6 +115,8 @@ def properties(found: Finding) -> dict[str, object]:
         "why": control.why,
         "fix": control.fix,
         "impact": control.impact,
+        "clauses": norms.phrase(control.id),
+        "related clauses": norms.phrase(control.id, direct=False),
     }
 
 
@@ -135,7 +138,10 @@ def accepted(found: Finding) -> list[str]:
 
 
 def advice(control: Control) -> list[str]:
-    return [f"  why       {control.why}", f"  fix       {control.fix}", f"  impact    {control.impact}"]
+    """Why a control is there, what to do, what that may break, and for which clauses it is evidence."""
+    lines = [f"  why       {control.why}", f"  fix       {control.fix}", f"  impact    {control.impact}"]
+    evidence_for = norms.phrase(control.id)
+    return [*lines, f"  clauses   {evidence_for}"] if evidence_for else lines
 
 
 def evidence(found: Finding) -> str:

@@ -11,6 +11,7 @@ import pytest
 import running
 from judging import controls
 
+from pandora_audit import norms
 from pandora_audit.promises import KINDS
 
 ROOT = Path(__file__).parent.parent
@@ -18,7 +19,7 @@ PACKAGE = ROOT / "pandora_audit"
 
 # From the ground up: a module imports from the rooms above its own line only.
 ROOMS = (
-    ("version", "sitefile", "printable", "question", "verdict", "offence"),
+    ("version", "sitefile", "printable", "question", "verdict", "offence", "norms"),
     ("promises", "formats", "questions"),
     ("exceptions", "target", "fact", "control", "script"),
     ("inventory", "facts", "transport"),
@@ -103,6 +104,15 @@ def test_every_promise_that_a_control_reads_is_declared_and_the_other_way_round(
     read = {name for control in controls().values() for name in control.promises}
     assert read <= set(KINDS)
     assert set(KINDS) - read == {"scope"}
+
+
+def test_norms_name_controls_that_exist() -> None:
+    assert norms.named() <= set(controls())
+
+
+def test_no_norm_asks_for_another_port() -> None:
+    assert norms.phrase("ssh.port") == ""
+    assert "PCI DSS 4.0.1 2.2.1" in norms.phrase("ssh.port", direct=False)
 
 
 def test_titles_and_reasons_are_sentences() -> None:
