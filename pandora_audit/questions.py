@@ -49,9 +49,28 @@ SSHD_CONFIG = sshd_says("sshd-config", ANYBODY)
 PASSWD = Ask(key="passwd", argv=("getent", "passwd"), keep="s/^([^:]*):[^:]*:/\\1:x:/p")
 GROUP = Ask(key="group", argv=("getent", "group"), keep="s/^([^:]*):[^:]*:/\\1:x:/p")
 
-# An archive of keys is not a secret, but what environment="…" sets may be one.
-_KEYS_KEEP = 's/environment="[^"]*"/environment="…"/g;p'
+# Of a line of keys only this leaves the host: its options without what environment="…" sets and without a forced
+# command's text (but for a shell's name, or the word that hands over to the caller), its type and its key. A file
+# that is a link is named, not followed: whoever made it chose where it leads.
+_KEYS_KEEP = r"""
+/^\/[^:]*$/p
+/^[^:]*:[[:space:]]*#/d
+s/(command=)"([^"\\]|\\.)*SSH_ORIGINAL_COMMAND([^"\\]|\\.)*"/\1"$SSH_ORIGINAL_COMMAND"/I
+t environment
+s/(command=)"[[:space:]]*(\/[^ "]*\/)?((ba|da|k|z|c|tc|fi)?sh[[:space:]]*(-[il]+[[:space:]]*)*)"/\1"\3"/I
+t environment
+s/(command=)"([^"\\]|\\.)*"/\1"…"/I
+:environment
+s/environment="([^"\\]|\\.)*"/environment="…"/Ig
+s/((sk-)?(ssh|ecdsa)-[^[:space:]]*[[:space:]]+[A-Za-z0-9+\/=]+).*/\1/p
+"""
 _KEY_LINES = ("grep", "-HF", "-e", "ssh-", "-e", "ecdsa-")
+_KEY_FILES = ("authorized_keys", "authorized_keys2")
+
+
+def _any_of(*alternatives: tuple[str, ...]) -> tuple[str, ...]:
+    """The alternatives of ``find``."""
+    return tuple(word for each in alternatives for word in ("-o", *each))[1:]
 
 
 def keys_in_files(key: str, *paths: str) -> Ask:
@@ -63,8 +82,10 @@ AUTHORIZED_KEYS = Ask(
     key="authorized-keys",
     argv=(
         *("find", "/root", "/home", "-maxdepth", "4"),
-        *("-name", "authorized_keys", "-exec", *_KEY_LINES, "{}", "+"),
-        *("-o", "-name", "authorized_keys2", "-exec", *_KEY_LINES, "{}", "+"),
+        *_any_of(
+            *(("-type", "f", "-name", name, "-exec", *_KEY_LINES, "{}", "+") for name in _KEY_FILES),
+            *(("-type", "l", "-name", name, "-print") for name in _KEY_FILES),
+        ),
     ),
     root=True,
     seconds=20,

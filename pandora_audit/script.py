@@ -3,7 +3,7 @@
 The text travels as the exec string of one SSH channel (one round trip less than standard input). Its frames:
 
     @key begin      a question starts (seconds since boot)
-    o…              one line of its standard output
+    o…              one line of its standard output; the last is "o." if nothing of it is missing
     e…              one line of its standard error
     !code detail    it was not run, and why
     .key status end it is over
@@ -15,11 +15,12 @@ is new in each run stands before the first, so nothing a login shell prints firs
 from __future__ import annotations
 
 import base64
+import io
 import re
 import shlex
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pandora_audit.question import Answer, Answers, Ask, NotObserved, Role, places
 
@@ -28,6 +29,13 @@ _ERR_BYTES = 2000
 # All that one trip may bring home after decompression: a bound on what a hostile host can make us hold.
 MOST_BYTES = 16 * 1024 * 1024
 _WORD = 800
+# sudo compares arguments joined by blanks: an account could hand over the same words otherwise cut, so that one of
+# them names a file in the folder that it stands in. In / it has none. (Coreutils before 8.28 cannot do that.)
+_IN_ROOT = "/usr/bin/env -C /"
+# What ends an output of which nothing is missing.
+_WHOLE = b"\n.\n"
+# What sudo says of itself where it goes on all the same.
+_SUDO_CHATTER = re.compile(rb"^sudo: (?:unable to resolve host |setrlimit\().*\n?", re.M)
 _KEY = re.compile(r"[a-z0-9][a-z0-9.@_-]*")
 
 ROLES = "roles"
@@ -47,82 +55,102 @@ ROLE_FILES: dict[Role, tuple[str, ...]] = {
 }
 
 _PRELUDE = """\
+unset pw
+set -f +axv
 LC_ALL=C LANG=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL LANG PATH
 umask 077
-set -f
+in_root='IN_ROOT'
+$in_root true 2>/dev/null || in_root=
 nl='
 '
-# One question: key, seconds, output limit, host-side filter, bytes of our stdin, command. The streams are
-# kept apart without a temporary file: output flows home, the errors wait in a variable with the status last.
-q() {
-  key=$1 sec=$2 lim=$3 keep=$4 feed=$5
-  shift 5
-  read -r t _ </proc/uptime
-  printf '@%s %s\\n' "$key" "$t"
-  err=$({
-    { feed "$feed" | { "$@" 2>&4; echo "rc $?" >&4; } | keep "$keep" | head -c "$lim" | sed 's/^/o/' >&3; } 4>&1
-  } 2>/dev/null | tail -c ERRBYTES)
-  read -r t _ </proc/uptime
-  rc=${err##*rc }
-  printf '\\n'
-  printf '%s\\n' "${err%rc *}" | sed 's/^/e/'
-  printf '.%s %s %s\\n' "$key" "$rc" "$t"
-}
-feed() { [ "$1" = 0 ] || head -c "$1"; }
-keep() { if [ -n "$1" ]; then sed -nE "$1"; else cat; fi; }
-# A question that is not run still takes its share of our standard input.
-no() { printf '@%s 0\\n!%s\\n.%s - 0\\n' "$1" "$3" "$1"; feed "$2" >/dev/null; }
+# An unprivileged question: key, seconds, output limit, host-side filter, bytes of our stdin, command.
 u() {
   key=$1 sec=$2 lim=$3 keep=$4 feed=$5
   shift 5
-  q "$key" "$sec" "$lim" "$keep" "$feed" timeout -k 1 "$sec" "$@" 3>&3
+  q timeout -s KILL "$sec" "$@"
 }
-# A privileged question: at home as root, otherwise only if sudo has said that it is granted.
+# A privileged question, with the places of its program: at home as root, otherwise only what sudo said it grants.
 r() {
   key=$1 sec=$2 lim=$3 keep=$4 feed=$5 at=$6
   shift 6
   for p in $at; do [ -x "$p" ] && break; done
-  if [ ! -x "$p" ]; then no "$key" "$feed" "missing $at"; return; fi
-  set -- /usr/bin/timeout -k 1 "$sec" "$p" "$@"
-  if [ "$by" = root ]; then q "$key" "$sec" "$lim" "$keep" "$feed" "$@"; return; fi
-  flat=$(printf '%s' "$*" | tr -d '\\\\')
-  case "$free" in *"${nl}ALL$nl"* | *"$nl$flat$nl"*) q "$key" "$sec" "$lim" "$keep" "$feed" sudo -n "$@"; return ;; esac
-  case "$paid" in *"${nl}ALL$nl"* | *"$nl$flat$nl"*)
-    if [ -z "$pw" ]; then no "$key" "$feed" password; return; fi
-    q "$key" "$sec" "$lim" "$keep" "$feed" with_password "$@"
-    return ;;
+  [ -x "$p" ] || { no "missing $at"; return; }
+  set -- /usr/bin/timeout -s KILL "$sec" $in_root "$p" "$@"
+  [ "$by" != root ] || { q "$@"; return; }
+  how=$all
+  case "$paid" in *"$nl$*$nl"*) how=P ;; esac
+  case "$free" in *"$nl$*$nl"*) how=N ;; esac
+  case $how:$pw in
+    N:*) q sudo -n "$@" ;;
+    P:) no password; return ;;
+    P:*) q with_password "$@" ;;
+    *) no "denied $why"; return ;;
   esac
-  no "$key" "$feed" "denied $why"
+  [ "$rc" != - ] || all='' free=$nl paid=$nl why='sudo did not end when it was last asked'
 }
-with_password() { { printf '%s\\n' "$pw"; cat; } | sudo -S -p '' "$@"; }
-# What sudo grants, asked once: one line a command in $free (no password) and $paid, backslashes removed.
+# A program never reads beyond its own share of our stdin, nor leaves any of it to the next.
+q() {
+  read -r t _ </proc/uptime
+  printf '@%s %s\\n' "$key" "$t"
+  if [ "$feed" = 0 ]; then run "$@" 5</dev/null; else head -c "$feed" | { run "$@" 5<&0; cat >/dev/null; }; fi
+}
+command -v timeout >/dev/null 2>&1 || q() { no unbounded; }
+# The streams are kept apart without a temporary file: output flows home, the errors wait in a variable with the
+# status last. The program runs beside us, so that one that nobody can end (sudo may hang) is left behind.
+run() {
+  err=$({
+    { { "$@" 2>&4 4>&- 5<&-; echo "rc $?" >&4; } <&5 3>&- & } | hear | sed 's/^/o/' >&3
+  } 4>&1 2>/dev/null | timeout $((sec + 4)) tail -c ERRBYTES)
+  read -r t _ </proc/uptime
+  rc=${err##*rc }
+  case $rc in '' | *[!0-9]*) rc=- ;; *) err=${err%rc *} ;; esac
+  echo
+  [ -z "$err" ] || printf '%s\\n' "$err" | sed 's/^/e/'
+  printf '.%s %s %s\\n' "$key" "$rc" "$t"
+}
+# What a program says, and a last line if that was all of it. The filter holds one line at a time: not any length.
+hear() {
+  if [ -z "$keep" ]; then timeout $((sec + 3)) head -c "$lim" && printf '\\n.'; return; fi
+  { ulimit -v 262144; timeout $((sec + 3)) sed -nE "$keep" && printf '\\n.'; } | head -c $((lim + 2))
+}
+# A question that is not run still takes its share of our stdin.
+no() { printf '@%s 0\\n!%s\\n.%s - 0\\n' "$key" "$1" "$key"; [ "$feed" = 0 ] || head -c "$feed" >/dev/null; }
+# Without -k, sudo may remember the password, and what it does not read goes to the program.
+with_password() { { printf '%s\\n' "$pw"; cat; } | sudo -k -S -p '' "$@"; }
+# What sudo grants, asked once: a command a line, without backslashes, in $free (no password) and $paid; whether
+# ALL, N (no password) or P, in $all. The last that matches counts, so ALL overrides what stands before it.
 sudo_grants() {
-  free=$nl paid=$nl
-  if ! command -v sudo >/dev/null 2>&1; then by=nobody why='sudo is not installed'; return; fi
-  list=$(sudo -n -l 2>&1) && by=sudo || by=nobody
-  if [ "$by" = nobody ] && [ -n "$pw" ]; then
-    list=$(printf '%s\\n' "$pw" | sudo -S -p '' -l 2>&1) && by=sudo
-  fi
-  if [ "$by" = nobody ]; then why=$(printf '%s' "$list" | tail -n 1 | head -c 300); return; fi
-  why='sudo does not grant it to this account'
-  tag=P ifs=$IFS IFS=$nl
-  for line in $(printf '%s\\n' "$list" | sed -n -e 's/^ *(ALL[^)]*) */^/p' -e 's/^ *(root[^)]*) */^/p' | sed 's/, /\\
-/g'); do
-    case $line in ^*) tag=P line=${line#^} ;; esac
+  if ! command -v sudo >/dev/null 2>&1; then why='sudo is not installed'; return; fi
+  list=$(listed -n </dev/null)
+  [ -z "$pw" ] || granted || list=$(printf '%s\\n' "$pw" | listed -S -p '')
+  if ! granted; then why=$(printf '%s' "${list:-sudo did not answer}" | tail -n 1 | head -c 300); return; fi
+  by=sudo why='sudo does not grant it to this account' untagged=P ifs=$IFS IFS=$nl
+  case $list in *!authenticate*) untagged=N ;; esac
+  for line in $(printf '%s\\n' "$list" | sed -nE '/^ *\\([^)]*!/d; s/^ *\\((ALL|root)([ ,:][^)]*)?\\) */^/p' |
+    sed 's/, /\\
+/g; s/\\\\//g'); do
+    case $line in ^*) tag=$untagged line=${line#^} ;; esac
     while :; do
       case $line in
-        NOPASSWD:*) tag=N line=${line#NOPASSWD: } ;;
-        PASSWD:*) tag=P line=${line#PASSWD: } ;;
-        [A-Z]*:\\ *) line=${line#*: } ;;
+        NOPASSWD:*) tag=N ;;
+        PASSWD:*) tag=P ;;
+        [A-Z]*:\\ *) ;;
         *) break ;;
       esac
+      line=${line#*: }
     done
-    line=$(printf '%s' "$line" | tr -d '\\\\')
-    if [ "$tag" = N ]; then free=$free$line$nl; else paid=$paid$line$nl; fi
+    case $tag$line in
+      ?ALL) all=$tag free=$nl paid=$nl ;;
+      ?!ALL | ?!/usr/bin/timeout*) all='' free=$nl paid=$nl ;;
+      N*) free=$free$line$nl ;;
+      P*) paid=$paid$line$nl ;;
+    esac
   done
   IFS=$ifs
 }
+listed() { { sudo -k "$@" -l <&5 2>&1 3>&- 5<&- & } 5<&0 | timeout 20 cat; }
+granted() { case $list in *' may run the following commands on '*) ;; *) return 1 ;; esac; }
 # A role is there, not there, or hidden in a directory that this account may not look into.
 role() {
   name=$1 is=absent
@@ -136,7 +164,7 @@ role() {
   printf '%s %s\\n' "$name" "$is"
 }
 say() { printf '@%s 0\\n' "$1"; printf '%s\\n' "$2" | sed 's/^/o/'; printf '.%s 0 0\\n' "$1"; }
-""".replace("ERRBYTES", str(_ERR_BYTES))
+""".replace("ERRBYTES", str(_ERR_BYTES)).replace("IN_ROOT", _IN_ROOT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +185,7 @@ class Script:
 
     @property
     def seconds(self) -> float:
-        return 15.0 + sum(ask.seconds + 2 for ask in self.asks)
+        return 50.0 + sum(ask.seconds + 5 for ask in self.asks)
 
     @property
     def command(self) -> str:
@@ -165,7 +193,8 @@ class Script:
         packed = base64.b64encode(self.text.encode()).decode()
         # BSD's csh has a limit for one word.
         words = " ".join(packed[at : at + _WORD] for at in range(0, len(packed), _WORD))
-        return f'exec /bin/sh -c \'eval "$(echo "$@" | tr -d " " | base64 -d)"\' sh {words}'
+        unpack = 'PATH=/usr/bin:/bin; eval "$(echo "$@" | tr -d " " | base64 -d)"'
+        return f"exec /bin/sh -c '{unpack}' sh {words}"
 
 
 def compose(
@@ -180,10 +209,10 @@ def compose(
     """The script that asks these questions. Raises ValueError for a key that cannot be framed."""
     asks = tuple(asks)
     for ask in asks:
-        if not _KEY.fullmatch(ask.key):
-            raise ValueError(f"question {ask.key!r}: a key is made of a-z 0-9 . @ _ -")
+        if not _KEY.fullmatch(ask.key) or ask.key in (PRIVILEGE, ROLES):
+            raise ValueError(f"question {ask.key!r}: a key is made of a-z 0-9 . @ _ -, and not one of the script's own")
     privileged = any(ask.root for ask in asks)
-    words = [_PRELUDE, "main() {", "exec 3>&1", "by=nobody free= paid= why= pw= roles=' '"]
+    words = [_PRELUDE, "main() {", "exec 3>&1", "by=nobody all= free=$nl paid=$nl why= pw= roles=' '"]
     if password is not None:
         words.append("IFS= read -r pw")
     words.append('if [ "$(id -u)" = 0 ]; then by=root')
@@ -193,10 +222,10 @@ def compose(
     if not become:
         words.append("why='the inventory does not let the audit become root'")
     detect = [f"role {role} {' '.join(files)}" for role, files in ROLE_FILES.items()]
-    promise = [f'roles="$roles{role} "' for role in promised]
+    promise = [f'roles="${{roles}}{role} "' for role in promised]
     words += ["{", *detect, *promise, "} >/dev/null"]
     if first:
-        words += [f'say {PRIVILEGE} "$(id -un) $by $why$nl$free$nl$paid"']
+        words += [f'say {PRIVILEGE} "$(id -un) $by $why${{nl}}ALL $all$free$paid"']
         words += [f'say {ROLES} "$({"; ".join(detect)})"']
     words += [_line(ask) for ask in asks]
     words += [
@@ -218,14 +247,15 @@ def _line(ask: Ask) -> str:
     line = " ".join(shlex.quote(word) for word in words)
     if ask.only_if is None:
         return line
-    skip = f"no {ask.key} {len(ask.stdin)} role"
+    skip = f"key={ask.key} feed={len(ask.stdin)}; no role"
     return f'case "$roles" in *" {ask.only_if} "*) {line} ;; *) {skip} ;; esac'
 
 
 def sudo_commands(ask: Ask) -> tuple[str, ...]:
     """The commands, as sudo sees them, that a privileged question may run."""
     return tuple(
-        " ".join(("/usr/bin/timeout", "-k", "1", str(ask.seconds), path, *ask.argv[1:])) for path in places(ask.argv[0])
+        " ".join(("/usr/bin/timeout", "-s", "KILL", str(ask.seconds), _IN_ROOT, path, *ask.argv[1:]))
+        for path in places(ask.argv[0])
     )
 
 
@@ -233,7 +263,9 @@ def sudoers(asks: Iterable[Ask], account: str) -> str:
     """A sudoers file with which the account may run exactly these privileged questions and nothing else."""
     commands = sorted({command for ask in asks if ask.root for command in sudo_commands(ask)})
     escaped = (re.sub(r"([\\,:=])", r"\\\1", command) for command in commands)
-    return "".join(f"{account} ALL=(root) NOPASSWD: {command}\n" for command in escaped)
+    # find runs others by name: where no secure_path is set, that would be a name in the account's own PATH.
+    defaults = f'Defaults:{account} env_reset, secure_path="/usr/sbin:/usr/bin:/sbin:/bin"\n'
+    return defaults + "".join(f"{account} ALL=(root) NOPASSWD: {command}\n" for command in escaped)
 
 
 def parse(raw: bytes, script: Script, said: bytes = b"") -> Answers:
@@ -266,8 +298,12 @@ class _Frame:
     out: bytes = b""
     err: bytes = b""
     refused: str = ""
-    status: str = ""
+    status: int | None = None
     end: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        return self.out.endswith(_WHOLE)
 
 
 def _unpack(raw: bytes, marker: str) -> bytes:
@@ -285,29 +321,33 @@ def _unpack(raw: bytes, marker: str) -> bytes:
 def _frames(body: bytes) -> Iterator[_Frame]:
     """Whole frames only: one whose end did not arrive is no answer."""
     frame: _Frame | None = None
-    out: list[bytes] = []
-    err: list[bytes] = []
-    for line in body.split(b"\n"):
+    out, err = bytearray(), bytearray()
+    for line in io.BytesIO(body):
         mark, rest = line[:1], line[1:]
         if mark == b"@":
-            key, _, begin = rest.decode("ascii", "replace").partition(" ")
-            frame, out, err = _Frame(key, _number(begin)), [], []
+            key, _, begin = _word(rest).partition(" ")
+            frame, out, err = _Frame(key, _number(begin)), bytearray(), bytearray()
         elif frame is None:
             continue
         elif mark == b"o":
-            out.append(rest)
+            out += rest
         elif mark == b"e":
-            err.append(rest)
+            err += rest
         elif mark == b"!":
-            frame.refused = rest.decode("utf-8", "backslashreplace")
-        elif mark == b".":
-            key, _, tail = rest.decode("ascii", "replace").partition(" ")
-            frame.status, _, end = tail.partition(" ")
+            frame.refused = rest.decode("utf-8", "backslashreplace").strip()
+        elif mark == b"." and line.endswith(b"\n"):
+            key, _, tail = _word(rest).partition(" ")
+            status, _, end = tail.partition(" ")
+            frame.status = int(status) if re.fullmatch(r"\d{1,3}", status) else None
             frame.end = _number(end)
-            frame.out, frame.err = b"\n".join(out), b"\n".join(err)
+            frame.out, frame.err = bytes(out), bytes(err)
             if key == frame.key:
                 yield frame
             frame = None
+
+
+def _word(line: bytes) -> str:
+    return line.decode("ascii", "replace").rstrip("\n")
 
 
 def _number(text: str) -> float:
@@ -315,37 +355,45 @@ def _number(text: str) -> float:
 
 
 def _answer(ask: Ask, frame: _Frame) -> Answer:
-    status = int(frame.status) if re.fullmatch(r"\d{1,3}", frame.status) else None
+    err = _SUDO_CHATTER.sub(b"", frame.err) if ask.root else frame.err
+    if len(frame.err) > _ERR_BYTES - 8:  # the rest was "rc" and the status
+        err = b"(cut) " + err
+    frame = replace(frame, err=err.strip())
     return Answer(
         key=ask.key,
         question=ask.text,
-        status=status,
-        out=frame.out[: ask.limit],
-        err=frame.err.strip()[:_ERR_BYTES],
-        silence=_silence(ask, frame, status),
+        status=frame.status,
+        out=frame.out.removesuffix(_WHOLE)[: ask.limit],
+        err=frame.err,
+        silence=_silence(ask, frame),
         seconds=max(0.0, round(frame.end - frame.begin, 2)),
     )
 
 
-def _silence(ask: Ask, frame: _Frame, status: int | None) -> str:
+def _silence(ask: Ask, frame: _Frame) -> str:
+    """Why this is no answer; empty when it is one."""
     code, _, detail = frame.refused.partition(" ")
-    said = frame.err.decode("utf-8", "backslashreplace").strip()
+    status, said = frame.status, frame.err.decode("utf-8", "backslashreplace")
     if code == "missing":
         return f"`{ask.argv[0]}` is not installed ({detail})"
     if code == "role":
         return f"not asked: the machine does not play the role {ask.only_if}"
+    if code == "unbounded":
+        return f"`{ask.text}` was not asked: the machine has no `timeout`, which would end it"
     if code == "password":
         return f"only root may run `{ask.text}`, and sudo asks for a password that was not given"
     if code:
         return f"only root may run `{ask.text}`: {detail or 'this account is not root'}"
-    if status is None:
-        return f"`{ask.text}` did not tell how it ended"
+    if len(frame.out.removesuffix(_WHOLE)) > ask.limit:
+        return f"`{ask.text}` said more than {ask.limit} bytes"
     if ask.root and status != 0 and re.match(r"sudo: |Sorry, ", said):
         return f"sudo refused `{ask.text}`: {said.splitlines()[0][:300]}"
     if status in (124, 137):
         return f"`{ask.text}` did not end within {ask.seconds} s"
     if status in (126, 127) and ask.argv:
         return f"`{ask.argv[0]}` could not be run: {said.splitlines()[-1][:300] if said else f'exit {status}'}"
-    if len(frame.out) > ask.limit:
-        return f"`{ask.text}` said more than {ask.limit} bytes"
+    if status is not None and 128 < status < 193:
+        return f"`{ask.text}` was ended by signal {status - 128}"
+    if status is None or not frame.whole:
+        return f"`{ask.text}` was not heard to its end"
     return ""

@@ -163,9 +163,7 @@ def test_sshd_may_be_restarted_often(host: lab.Host) -> None:
 def test_changed_files_tells_what_was_made_changed_and_removed(host: lab.Host) -> None:
     host.run("echo x > /srv/kept; echo x > /srv/gone")
     host.mark()
-    host.run(
-        "mkdir /srv/new; touch /tmp/a /dev/shm/b /srv/kept; rm /srv/gone /etc/issue; chmod 600 /etc/motd"
-    )
+    host.run("mkdir /srv/new; touch /tmp/a /dev/shm/b /srv/kept; rm /srv/gone /etc/issue; chmod 600 /etc/motd")
     host.run("echo x > /etc/ssh/brief; rm /etc/ssh/brief")
     changed = {path for path in host.changed_files() if not path.startswith("/var/log/journal/")}
     expected = {"/srv/new", "/tmp/a", "/dev/shm/b", "/srv/kept", "/srv/gone", "/etc/issue", "/etc/motd"}
@@ -212,9 +210,7 @@ def test_many_hosts_at_once_reach_each_other_and_are_gone_after() -> None:
         hosts = list(pool.map(lambda _: lab.boot(), range(6)))
     first, *others = hosts
     for other in others:
-        first.run(
-            f"timeout 5 python3 -c 'import socket; socket.create_connection((\"{other.address}\", 22))'"
-        )
+        first.run(f"timeout 5 python3 -c 'import socket; socket.create_connection((\"{other.address}\", 22))'")
     leaders = [host.leader for host in hosts]
     for host in hosts:
         host.destroy()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from pandora_audit.fact import Fact
+from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.formats import pam, sshd_config
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved
@@ -15,13 +16,13 @@ from pandora_audit.questions import SSHD_CONFIG
 _PAM = Ask(key="pam", sh="set +f; grep -Hs '^[^#]' /etc/pam.d/*")
 _ACCESS = Ask(
     key="access-conf",
-    sh="set +f; grep -Hs '^[^#]' /etc/security/access.conf /etc/security/access.d/*.conf; [ $? -lt 2 ]",
+    sh="set +f; grep -H '^[^#]' /etc/security/access.conf /etc/security/access.d/*.conf",
 )
 _SSSD = Ask(
     key="sssd-access",
     argv=(
-        *("grep", "-rHiwF", "-e", "access_provider", "-e", "id_provider"),
-        *("/etc/sssd/sssd.conf", "/etc/sssd/conf.d"),
+        *("find", "-L", "/etc/sssd", "-maxdepth", "2", "-type", "f"),
+        *("-exec", "grep", "-HiwF", "-e", "access_provider", "-e", "id_provider", "{}", "+"),
     ),
     root=True,
 )
@@ -69,10 +70,19 @@ class Access(Fact):
 
     @property
     def _access_list_denies(self) -> bool:
-        """Whether access.conf ends by refusing everybody whom it did not name."""
-        lines = [line.partition(":")[2] for line in self.answers[_ACCESS.key].lines]
-        rules = [[part.strip() for part in line.split(":")] for line in lines if line.count(":") >= 2]
-        return any(rule[0] == "-" and rule[1].split()[:1] == ["ALL"] for rule in rules)
+        """Whether access.conf refuses everybody whom it did not name, from everywhere; the first fitting rule wins."""
+        answer = self.answers[_ACCESS.key]
+        lines = [line.partition(":")[2] for line in answer.lines]
+        nothing_withheld(answer)
+        for permission, users, origins in (
+            [part.strip() for part in line.split(":", 2)] for line in lines if line.count(":") >= 2
+        ):
+            if users.split()[:1] == ["ALL"] and origins.split()[:1] == ["ALL"]:
+                if permission == "-":
+                    return True
+                if users == origins == "ALL":
+                    return False
+        return False
 
     @property
     def _sssd_provider(self) -> str:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
-from pandora_audit.formats import authorized_keys, sshd_config
+from pandora_audit.facts.sshd import Sshd, nothing_withheld
+from pandora_audit.formats import authorized_keys
 from pandora_audit.formats.authorized_keys import AuthorizedKey
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question
 from pandora_audit.questions import AUTHORIZED_KEYS, PASSWD, SSHD_CONFIG, keys_in_files
 from pandora_audit.verdict import ToDecide
 
+_NOT_PRIVATE = ("authorized_keys", "authorized_keys2", "known_hosts", "config")
 _PRIVATE = Ask(
     key="root-private-keys",
     argv=(
-        *("grep", "-rlF", "-e", "PRIVATE", "-e", "PuTTY-User-Key-File"),
-        *("--exclude=authorized_keys", "--exclude=authorized_keys2", "--exclude=known_hosts"),
-        *("--exclude=config", "/root/.ssh"),
+        *("find", "-L", "/root/.ssh", "-maxdepth", "3", "-type", "f"),
+        *(word for name in _NOT_PRIVATE for word in ("-not", "-name", name)),
+        *("-exec", "grep", "-lF", "-e", "PRIVATE", "-e", "PuTTY-User-Key-File", "{}", "+"),
     ),
     root=True,
 )
@@ -41,9 +44,26 @@ class _User:
     def is_root(self) -> bool:
         return self.uid == 0
 
+    def file(self, pattern: str) -> str:
+        """The file that an AuthorizedKeysFile pattern names for this user."""
+        tokens = {"h": self.home, "u": self.name, "U": str(self.uid), "%": "%"}
+        path = re.sub("%([huU%])", lambda token: tokens[token[1]], pattern)
+        return posixpath.normpath(posixpath.join(self.home, path))
+
     @property
     def lives_at_home(self) -> bool:
         return self.home.startswith("/home/")
+
+
+# What else lets holders of keys in.
+_OTHER_WAYS = {
+    "authorizedkeyscommand": "further keys of root come from the program",
+    "trustedusercakeys": "whoever holds a certificate for root enters, signed by an authority of",
+}
+
+
+def _can_be_asked(path: str) -> bool:
+    return re.fullmatch(r"/[\w./@+-]+", path) is not None
 
 
 def _elsewhere(root: bool) -> str:
@@ -53,7 +73,7 @@ def _elsewhere(root: bool) -> str:
 class AuthorizedKeys(Fact):
     """Whoever holds one of these keys enters without a password."""
 
-    questions = (SSHD_CONFIG, AUTHORIZED_KEYS, _PRIVATE, PASSWD)
+    questions = (*Sshd.questions, AUTHORIZED_KEYS, _PRIVATE)
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
@@ -62,7 +82,7 @@ class AuthorizedKeys(Fact):
             return ()
         found = []
         for root in (True, False):
-            paths = [path for path in fact._further(root=root) if re.fullmatch(r"/[\w./@+-]+", path)][:_MOST_FILES]
+            paths = [path for path in fact._further(root=root) if _can_be_asked(path)][:_MOST_FILES]
             if paths:
                 found.append(keys_in_files(_elsewhere(root), *paths))
         return tuple(found)
@@ -71,31 +91,35 @@ class AuthorizedKeys(Fact):
     def _users(self) -> tuple[_User, ...]:
         """Root, by whatever name, and the people, as far as the machine lists them."""
         rows = (line.split(":") for line in self.answers[PASSWD.key].succeeded().lines)
-        users = (_User(row[0], int(row[2]), row[5]) for row in rows if len(row) > 5 and row[2].isdigit())
-        return tuple(user for user in users if user.is_root or _FIRST_PERSON <= user.uid != _NOBODY or user.lives_at_home)
+        users = (_User(row[0], int(row[2]), row[5]) for row in rows if len(row) > 5 and row[2].isdecimal())
+        return tuple(
+            user for user in users if user.is_root or _FIRST_PERSON <= user.uid != _NOBODY or user.lives_at_home
+        )
 
     @cached_property
-    def _config(self) -> sshd_config.Values:
-        return sshd_config.effective(self.answers[SSHD_CONFIG.key].succeeded().text)
+    def _sshd(self) -> Sshd:
+        return Sshd(self.seen)
 
     @cached_property
-    def _expected(self) -> dict[str, _User]:
-        """Every file that sshd would read keys from -> the user whom they open."""
-        patterns = " ".join(self._config.get("authorizedkeysfile", _USUAL)).split()
-        found = {}
+    def _expected(self) -> dict[str, list[_User]]:
+        """Every file from which sshd may read keys -> the users whom they open."""
+        found: dict[str, list[_User]] = {}
         for user in self._users:
-            for pattern in patterns:
+            values = self._sshd.values("authorizedkeysfile", user.name) or (" ".join(_USUAL),)
+            for pattern in dict.fromkeys(" ".join(values).split()):
                 if pattern != "none":
-                    path = pattern.replace("%h", user.home).replace("%u", user.name).replace("%%", "%")
-                    found[path if path.startswith("/") else f"{user.home}/{path}"] = user
+                    found.setdefault(user.file(pattern), []).append(user)
         return found
+
+    def _opens(self, path: str, *, root: bool) -> list[_User]:
+        return [user for user in self._expected.get(path, ()) if user.is_root is root]
 
     def _further(self, *, root: bool) -> list[str]:
         """The files of root, or of people, that the first trip did not look for."""
         return [
             path
-            for path, user in sorted(self._expected.items())
-            if user.is_root is root
+            for path in sorted(self._expected)
+            if self._opens(path, root=root)
             and not (re.match(r"/(root|home)/", path) and path.endswith(_USUAL) and path.count("/") <= 5)
         ]
 
@@ -107,13 +131,16 @@ class AuthorizedKeys(Fact):
             answers.append(self.answers[_elsewhere(root)])
             if answers[1].silence:
                 raise NotObserved(f"sshd also reads keys from {further[0]}: {answers[1].silence}")
+            if odd := [path for path in further if not _can_be_asked(path)]:
+                raise NotObserved(f"sshd also reads keys from {odd[0]}, a path that sudo cannot be asked for")
             if len(further) > _MOST_FILES:
                 raise NotObserved(f"sshd reads keys from more than {_MOST_FILES} files beyond the homes")
         lines = [line for answer in answers for line in answer.lines]
         for answer in answers:
-            _nothing_withheld(answer.question, answer.err)
-        found = (key for key in authorized_keys.keys(lines) if key.file in self._expected)
-        return [key for key in found if self._expected[key.file].is_root is root]
+            nothing_withheld(answer)
+        if links := [line for line in lines if self._opens(line, root=root)]:
+            raise NotObserved(f"{links[0]} is a link, which is not followed: what it leads to is not known")
+        return [key for key in authorized_keys.keys(lines) if self._opens(key.file, root=root)]
 
     @cached_property
     def root_openers(self) -> Offences:
@@ -136,7 +163,7 @@ class AuthorizedKeys(Fact):
         ]
         forced = [key.fingerprint for key in keys if not key.is_free]
         if not found:
-            self._no_key_command_for_root()
+            self._no_others_for_root()
         seen = "no key opens root"
         return Offences(found, seen + (f" but for a forced command: {', '.join(forced)}" if forced else ""))
 
@@ -144,25 +171,37 @@ class AuthorizedKeys(Fact):
     def _private_keys(self) -> tuple[str, ...]:
         answer = self.answers[_PRIVATE.key]
         names = tuple(line for line in answer.lines if line.startswith("/"))
-        _nothing_withheld(answer.question, answer.err)
+        nothing_withheld(answer)
         return names
 
-    def _no_key_command_for_root(self) -> None:
-        """Raises NotObserved where a program could name further keys for root, and root may enter."""
-        command = self._config.get("authorizedkeyscommand", ("none",))[0]
-        if command != "none" and self._config.get("permitrootlogin", ("",))[0] != "no":
-            raise NotObserved(f"further keys of root come from the program {command}, which is not run here")
+    def _no_others_for_root(self) -> None:
+        """Raises NotObserved where further keys of root are told from elsewhere, and root may enter."""
+        for keyword, what in _OTHER_WAYS.items():
+            for told in self._sshd.values(keyword, "root"):
+                if told.lower() != "none" and self._root_may_enter:
+                    raise NotObserved(f"{what} {told}, which is not looked into")
+
+    @property
+    def _root_may_enter(self) -> bool:
+        try:
+            return bool(self._sshd.root_enters)
+        except NotObserved:
+            return True
+
+    def _names(self, key: AuthorizedKey) -> str:
+        """Those, but root, whom a key opens."""
+        return ", ".join(user.name for user in self._opens(key.file, root=False))
 
     def strangers(self, known: tuple[str, ...] | None) -> Offences:
         """The keys of people that the site does not know. Raises ToDecide where it promised no list."""
         people = self._keys(root=False)
         if people and known is None:
-            names = ", ".join(sorted({self._expected[key.file].name for key in people}))
+            names = ", ".join(sorted({self._names(key) for key in people}))
             raise ToDecide(f"{len(people)} keys open the accounts {names}: are they known? Promise audit_user_keys")
         found = [
             Offence(
                 subject=key.fingerprint,
-                text=f"{key.type} {key.fingerprint} opens {self._expected[key.file].name}",
+                text=f"{key.type} {key.fingerprint} opens {self._names(key)}",
                 layer="file",
                 cause=key.file,
             )
@@ -170,10 +209,3 @@ class AuthorizedKeys(Fact):
             if key.fingerprint not in (known or ())
         ]
         return Offences(found, f"{len(people)} keys of people, all of them known")
-
-
-def _nothing_withheld(question: str, err: bytes) -> None:
-    """Raises NotObserved when a program complained of anything but a file that is not there."""
-    for line in err.decode("utf-8", "backslashreplace").splitlines():
-        if line and "No such file or directory" not in line:
-            raise NotObserved(f"`{question}` did not see everything: {line[:200]}")

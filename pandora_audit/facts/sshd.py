@@ -9,7 +9,7 @@ from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.formats import sshd_config
-from pandora_audit.formats.sshd_config import Block, Values
+from pandora_audit.formats.sshd_config import Accounts, Block, Circumstance, Line, Values
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Answer, Ask, NotObserved, Probe, ProbeKind, Question, Unreadable
 from pandora_audit.questions import ANYBODY, GROUP, PASSWD, SSHD_CONFIG, SSHD_WATCHED, sshd_says
@@ -18,25 +18,35 @@ from pandora_audit.verdict import NotApplicable
 # RHEL 9 and later include the system's crypto policy from here.
 _CRYPTO_POLICY = "/etc/crypto-policies/back-ends/opensshserver.config"
 _LOOKED_IN = ("/etc/ssh", _CRYPTO_POLICY)
+_HOST_KEYS = ("rsa", "ecdsa", "ed25519", "dsa")
+# People write into comments what nobody else is to read.
+_NO_COMMENTS = "/^[^:]*:[0-9]+:[[:space:]]*#/d\ns/[[:space:]]#.*//\np"
 
 
 def _lines_question(key: str, *paths: str) -> Ask:
-    # Fixed words, so that sudoers can name them without a wildcard; whole words, in configuration files only,
-    # so that no line of a host key can be among them.
+    # Fixed words, so that sudoers can name them without a wildcard; whole words, and not in the files of host keys,
+    # so that no line of one can be among them. -L, for sshd follows symbolic links too.
     words = tuple(part for word in SSHD_WATCHED for part in ("-e", word))
-    keys = tuple(f"--exclude=ssh_host_{kind}_key" for kind in ("rsa", "ecdsa", "ed25519", "dsa"))
-    return Ask(key=key, argv=("grep", "-rHniwF", *words, *keys, *paths), root=True)
+    keys = tuple(part for kind in _HOST_KEYS for part in ("-not", "-name", f"ssh_host_{kind}_key"))
+    grep = ("-exec", "grep", "-HniwF", *words, "{}", "+")
+    return Ask(
+        key=key,
+        argv=("find", "-L", *paths, "-maxdepth", "3", "-type", "f", *keys, *grep),
+        root=True,
+        keep=_NO_COMMENTS,
+    )
 
 
 def _times_question(key: str, *paths: str) -> Ask:
-    stat = ("stat", "-c", "%.3Y:%.3Z:%F:%n", "{}", "+")
-    return Ask(key=key, argv=("find", *paths, "-maxdepth", "2", "-exec", *stat), root=True)
+    # A symbolic link and what it leads to: either may have changed.
+    stats = (("-exec", "stat", *follow, "-c", "%.3Y:%.3Z:%F:%n", "{}", "+") for follow in ((), ("-L",)))
+    return Ask(key=key, argv=("find", *paths, "-maxdepth", "3", *(word for stat in stats for word in stat)), root=True)
 
 
 _LINES = _lines_question("sshd-lines", *_LOOKED_IN)
 _TIMES = _times_question("sshd-times", *_LOOKED_IN)
-_SOCKETS = Ask(key="listeners", argv=("ss", "-Hltn"))
-_OWNERS = Ask(key="listeners-owners", argv=("ss", "-Hltnp"), root=True)
+_SOCKETS = Ask(key="listeners", argv=("ss", "-ltn"))
+_OWNERS = Ask(key="listeners-owners", argv=("ss", "-ltnp"), root=True)
 _UNITS = Ask(
     key="sshd-units",
     argv=(
@@ -46,7 +56,8 @@ _UNITS = Ask(
 )
 _PROCESS = Ask(
     key="sshd-process",
-    sh="ps -C sshd -ww -o pid=,ppid=,etimes=,args=; date +now=%s; "
+    # Where process 1 is not shown, nothing else need be: that is how it is known whether ps tells.
+    sh="ps -ww -p 1 -C sshd,dropbear -o pid=,ppid=,etimes=,args=; date +now=%s; "
     "for f in /run/sshd.pid /var/run/sshd.pid; do "
     '[ -r $f ] && read -r p <$f && stat -c "pidfile=$p:%.3Y" $f && break; done; true',
 )
@@ -61,13 +72,74 @@ _MOST_CONTEXTS = 24
 class _Context:
     """A circumstance in which the daemon decides, and what it decides then."""
 
-    label: str
+    circumstance: Circumstance
     values: Values
-    cause: Callable[[str], str]
-    block: Block | None = None
+
+    def said(self, keyword: str) -> str:
+        """A value as it is written. Raises NotObserved when nobody told it."""
+        values = self.values.get(keyword, ("",))
+        if not values:
+            raise NotObserved(f"sshd did not tell {keyword} for who is in none of its Match blocks")
+        return values[0]
 
     def value(self, keyword: str) -> str:
-        return self.values.get(keyword, ("",))[0].lower()
+        return self.said(keyword).lower()
+
+
+@dataclass(frozen=True)
+class _Process:
+    """A process of an SSH server: its ids, its age, and what ps shows of its arguments or the title that it chose."""
+
+    pid: str
+    parent: str
+    seconds: float
+    command: str
+
+    @property
+    def is_openssh(self) -> bool:
+        return re.match(r"(?:\S*/)?sshd\b", self.command) is not None
+
+    @property
+    def accepts(self) -> bool:
+        """Whether it may accept connections; the others serve one."""
+        return self.is_openssh and (not self.command.startswith("sshd: ") or "[listener]" in self.command)
+
+    @property
+    def arguments(self) -> str:
+        return re.sub(r"^sshd: |\s*\[listener\].*", "", self.command)
+
+
+@dataclass(frozen=True)
+class _Daemon:
+    """A daemon that accepts connections: its configuration file, and the keywords that its arguments override."""
+
+    process: _Process
+    file: str
+    overrides: frozenset[str]
+
+    @property
+    def arguments(self) -> str:
+        return self.process.arguments
+
+
+def _options(arguments: str) -> tuple[str, frozenset[str]] | None:
+    """The configuration file and the overridden keywords of a daemon's arguments; None if it serves one connection."""
+    file, overrides = sshd_config.MAIN, set()
+    words = iter(arguments.split()[1:])
+    for word in words:
+        letters = re.match(r"-([^CEbcfghkopu]*)([CEbcfghkopu]?)(.*)", word)
+        if letters is None:
+            continue
+        if set("iR") & set(letters[1]):
+            return None
+        value = letters[3] or (next(words, "") if letters[2] else "")
+        if letters[2] == "f":
+            file = value
+        elif letters[2] == "p":
+            overrides.add("port")
+        elif letters[2] == "o":
+            overrides.add(re.split(r"[=\s]", value)[0].lower())
+    return file, frozenset(overrides)
 
 
 class Sshd(Fact):
@@ -97,28 +169,39 @@ class Sshd(Fact):
     @cached_property
     def ports(self) -> frozenset[int]:
         """The ports beyond loopback on which the SSH server answers now."""
-        listening = _beyond_loopback(self.answers[_SOCKETS.key].succeeded().lines)
-        found = {port for port in listening if port in self._owned or port in self._socket_ports}
+        found = (self._owned | self._socket_ports) & self._listening
         if self.seen.wire.port is not None and self.seen.wire.software.startswith("SSH-"):
-            found |= {self.seen.wire.port} & listening
-        return frozenset(found)
+            found |= {self.seen.wire.port} & self._listening
+        return found
+
+    @cached_property
+    def _listening(self) -> frozenset[int]:
+        return _beyond_loopback(self.answers[_SOCKETS.key].succeeded().lines)
+
+    @cached_property
+    def _owners(self) -> tuple[str, ...]:
+        """The listening sockets with their owners; none where owners were not shown."""
+        owners = self.answers[_OWNERS.key]
+        return () if owners.silence or owners.status != 0 else tuple(owners.lines)
 
     @cached_property
     def _owned(self) -> frozenset[int]:
-        """Listening ports that belong to a process named sshd; empty where owners were not shown."""
-        owners = self.answers[_OWNERS.key]
-        return (
-            frozenset()
-            if owners.silence
-            else _beyond_loopback(line for line in owners.succeeded().lines if '(("sshd"' in line)
-        )
+        """Listening ports that belong to an SSH server."""
+        return _beyond_loopback(line for line in self._owners if re.search(r'"(sshd|dropbear)",', line))
 
     @cached_property
     def _socket_ports(self) -> frozenset[int]:
         """The ports of an active ssh.socket: systemd listens, the daemon answers."""
-        text = self.answers[_UNITS.key].text
-        active = [unit for unit in re.split(r"\n\s*\n", text) if "ActiveState=active" in unit]
+        answer = self.answers[_UNITS.key]
+        units = re.split(r"\n\s*\n", "" if answer.silence else answer.text)
+        active = [unit for unit in units if "ActiveState=active" in unit]
         return frozenset(int(port) for unit in active for port in re.findall(r"Listen=.*?(\d{1,5}) \(Stream\)", unit))
+
+    @cached_property
+    def _anybodys(self) -> frozenset[int]:
+        """Listening ports of which nobody told whose they are: without an owner, or held for some service."""
+        shown = [line for line in self._owners if re.search(r'users:\(\("(?!(systemd|init|x?inetd)",)', line)]
+        return self._listening - self.ports - _beyond_loopback(shown)
 
     def stray_ports(self, promised: int | None, *, exact: bool) -> Offences:
         """Where the server answers and should not: on 22; if exact, anywhere but on the promised port."""
@@ -127,33 +210,33 @@ class Sshd(Fact):
             return sorted(ports - {promised} if exact else ports & {22})
 
         offences = [_port_offence(port, "process", "") for port in strays(self.ports)]
-        if self._whose_is_22():
+        if self._is_ssh_on_22:
             offences.append(_port_offence(22, "wire", ""))
-        elif 22 not in self.ports:
-            self._refuse_to_guess_22()
         written = self.answers[SSHD_CONFIG.key]
-        if not written.silence and written.status == 0 and not self._socket_ports:
-            values = sshd_config.effective(written.text)
-            next_start = frozenset(int(port) for port in values["port"] if port.isdigit()) & frozenset(
-                _listen_ports(values)
-            )
+        if not written.silence and written.status == 0 and not self._socket_ports and not self._reads_otherwise("port"):
+            next_start = frozenset(_listen_ports(sshd_config.effective(written.text)))
             offences += [_port_offence(port, "next start", self._cause("port")) for port in strays(next_start)]
+        if not offences:
+            self._refuse_to_guess(self._anybodys if exact else self._anybodys & {22})
         if exact and not offences and promised not in self.ports:
             offences.append(Offence(subject="22", text=f"nothing answers on the promised port {promised}"))
         return Offences(_one_a_subject(offences), f"answers on {_list(self.ports)}")
 
-    def _whose_is_22(self) -> bool:
+    @property
+    def _is_ssh_on_22(self) -> bool:
         """Whether an SSH server answered on 22 when it was asked from the auditor's place."""
         probe = self.answers[_PORT_22.key]
         return not probe.silence and probe.out.startswith(b"SSH-")
 
-    def _refuse_to_guess_22(self) -> None:
-        if 22 not in _beyond_loopback(self.answers[_SOCKETS.key].lines):
-            return
-        owners, probe = self.answers[_OWNERS.key], self.answers[_PORT_22.key]
-        if owners.silence and (probe.silence or not probe.out):
+    def _refuse_to_guess(self, ports: frozenset[int]) -> None:
+        probe = self.answers[_PORT_22.key]
+        if probe.out and not probe.silence:  # it said what it is, and that is no SSH server
+            ports -= {22}
+        if ports:
+            hidden = self.answers[_OWNERS.key].silence
             raise NotObserved(
-                f"something listens on port 22 and did not say what it is; its owner is hidden: {owners.silence}"
+                f"something listens on {_list(ports)} and did not say what it is; its owner is "
+                + (f"hidden: {hidden}" if hidden else "not shown")
             )
 
     # --- what the daemon decides, and in which circumstances ---
@@ -162,13 +245,18 @@ class Sshd(Fact):
     def _configured(self) -> Answer:
         """The daemon's own configuration. Raises NotApplicable where no SSH server is installed or runs."""
         answer = self.answers[SSHD_CONFIG.key]
-        if "is not installed" in answer.silence and not self._runs:
-            raise NotApplicable("no SSH server is installed, and none runs")
+        if "is not installed" in answer.silence:
+            if not self._runs:
+                raise NotApplicable("no SSH server is installed, and none runs")
+            raise NotObserved(f"an SSH server runs, but not that of OpenSSH: {answer.silence}")
         return answer
 
     def _cause(self, keyword: str) -> str:
-        lines = self.answers[_LINES.key]
-        return "" if lines.silence else self._written.cause(keyword)
+        try:
+            line = self._written.says(keyword)
+        except NotObserved:
+            return ""
+        return line.where if line else ""
 
     @cached_property
     def _written(self) -> sshd_config.Written:
@@ -178,118 +266,180 @@ class Sshd(Fact):
         return sshd_config.written(sshd_config.grepped(lines), self._looked_in)
 
     @cached_property
-    def _first_written(self) -> sshd_config.Written:
-        """What the first trip showed of the files."""
-        return sshd_config.written(sshd_config.grepped(self.answers[_LINES.key].lines), _LOOKED_IN)
+    def _elsewhere(self) -> tuple[str, ...]:
+        """Where else Includes lead, by what the first trip showed of the files; as far as it can be asked."""
+        first = sshd_config.written(sshd_config.grepped(self.answers[_LINES.key].lines), _LOOKED_IN)
+        return tuple(path for path in _folders(first.unseen) if re.fullmatch(r"[\w./@+-]+", path))
 
     @cached_property
     def _looked_in(self) -> tuple[str, ...]:
         """The files and folders whose lines are at hand: those of the second trip too, if it was made."""
         further = self.answers[f"{_LINES.key}@elsewhere"]
-        return _LOOKED_IN if further.silence else (*_LOOKED_IN, *_folders(self._first_written.unseen))
-
-    def _all_written(self) -> sshd_config.Written:
-        """What the files say, if all of them were seen. Raises NotObserved naming one that was not."""
-        if self._written.unseen:
-            raise NotObserved(f"sshd also reads {self._written.unseen[0]}, which was not looked into")
-        return self._written
+        return _LOOKED_IN if further.silence else (*_LOOKED_IN, *self._elsewhere)
 
     @cached_property
-    def _members(self) -> Mapping[str, str]:
-        """Group -> one of its members, as far as the machine lists them."""
-        groups, users = self.answers[GROUP.key], self.answers[PASSWD.key]
-        if groups.silence or users.silence:
-            return {}
-        found: dict[str, str] = {}
-        by_gid: dict[str, str] = {}
-        for user in (line.split(":") for line in users.lines):
-            if len(user) > 3:
-                by_gid.setdefault(user[3], user[0])
-        for group in (line.split(":") for line in groups.lines):
-            if len(group) > 3:
-                member = group[3].split(",")[0] or by_gid.get(group[2], "")
-                found |= {group[0]: member} if member else {}
-        return found
+    def _all_written(self) -> sshd_config.Written:
+        """What the files say, if all of them were seen. Raises NotObserved naming one that was not."""
+        written = self._written
+        if written.unseen:
+            raise NotObserved(f"sshd also reads {written.unseen[0]}, which was not looked into")
+        seen = self.answers[_LINES.key]
+        nothing_withheld(seen)
+        if len(self._looked_in) > len(_LOOKED_IN):
+            nothing_withheld(self.answers[f"{_LINES.key}@elsewhere"])
+        if not any(line.startswith(f"{sshd_config.MAIN}:") for line in seen.lines):
+            raise NotObserved(f"{sshd_config.MAIN} says nothing: sshd may read its configuration from another place")
+        return written
 
-    def _contexts_to_ask(self) -> dict[tuple[int, str], Ask]:
-        """The questions about Match blocks by (block, user); block -1 is the user whom none singles out."""
-        blocks = [] if self.answers[_LINES.key].silence else self._written.blocks
-        found: dict[tuple[int, str], Ask] = {}
-        for user in ("root", "") if blocks else ():
-            neutral = Block((), (), "")
-            for number, block in [(-1, neutral), *enumerate(blocks)]:
-                connection = sshd_config.visitor(block, ANYBODY, self._members, user)
-                wanted = block.lines if number >= 0 else user
-                if connection and wanted and len(found) < _MOST_CONTEXTS:
-                    place = number if number >= 0 else "else"
-                    found[number, user] = sshd_says(f"{SSHD_CONFIG.key}@{user or 'any'}-{place}", connection)
-        return found
-
-    def _includes_to_ask(self) -> tuple[Question, ...]:
-        if self.answers[_LINES.key].silence:
-            return ()
-        unseen = [path for path in _folders(self._first_written.unseen) if re.fullmatch(r"[\w./@+-]+", path)]
-        if not unseen:
-            return ()
-        return (
-            _lines_question(f"{_LINES.key}@elsewhere", *unseen),
-            _times_question(f"{_TIMES.key}@elsewhere", *unseen),
+    @cached_property
+    def _accounts(self) -> Accounts:
+        """Who is in which group; nobody in any where the machine did not list them."""
+        users, groups = self.answers[PASSWD.key], self.answers[GROUP.key]
+        if any(answer.silence or answer.status != 0 for answer in (users, groups)):
+            return Accounts()
+        rows = [row for line in groups.lines if len(row := line.split(":")) > 3]
+        found = {row[0]: {group[0] for group in rows if group[2] == row[3]} for row in self._users}
+        for group in rows:
+            for member in group[3].split(","):
+                found.setdefault(member, set()).add(group[0])
+        return Accounts(
+            {user: frozenset(those) for user, those in found.items() if user}, frozenset(row[0] for row in rows)
         )
 
-    def _contexts(self, user: str = "") -> Iterator[_Context]:
+    @cached_property
+    def _users(self) -> list[list[str]]:
+        answer = self.answers[PASSWD.key]
+        return [] if answer.silence else [row for line in answer.lines if len(row := line.split(":")) > 3]
+
+    @cached_property
+    def _roots(self) -> tuple[str, ...]:
+        """Root, by each of its names."""
+        return tuple(dict.fromkeys(["root", *(row[0] for row in self._users if row[2] == "0")]))
+
+    @cached_property
+    def _circumstances(self) -> Mapping[str, tuple[Circumstance, ...]]:
+        """The circumstances that decide anything differently, for everybody ("") and for root."""
+        found: dict[str, tuple[Circumstance, ...]] = {}
+        for who, users in (("", ()), ("root", self._roots)):
+            told_apart: dict[tuple[Block | None, ...], Circumstance] = {}
+            for each in sshd_config.circumstances(self._written.blocks, ANYBODY, self._accounts, users):
+                deciders = tuple(each.decider(word) for words in _TOGETHER.values() for word in words)
+                if deciders not in told_apart or (each.connection and not told_apart[deciders].connection):
+                    told_apart[deciders] = each
+            found[who] = tuple(told_apart.values())
+        return found
+
+    def _contexts_to_ask(self) -> dict[tuple[str, int], Ask]:
+        """The questions about circumstances, by whom they are about and their place."""
+        if self.answers[_LINES.key].silence or not self._written.blocks:
+            return {}
+        found = {
+            (who, place): sshd_says(f"{SSHD_CONFIG.key}@{who or 'any'}-{place}", circumstance.connection)
+            for who in ("root", "")
+            for place, circumstance in enumerate(self._circumstances[who])
+            if circumstance.connection and circumstance.connection != ANYBODY
+        }
+        return dict(list(found.items())[:_MOST_CONTEXTS])
+
+    def _includes_to_ask(self) -> tuple[Question, ...]:
+        if self.answers[_LINES.key].silence or not self._elsewhere:
+            return ()
+        return (
+            _lines_question(f"{_LINES.key}@elsewhere", *self._elsewhere),
+            _times_question(f"{_TIMES.key}@elsewhere", *self._elsewhere),
+        )
+
+    def _contexts(self, who: str = "") -> Iterator[_Context]:
         """Every circumstance that the files distinguish, the general one first."""
-        self._is_the_running_daemons_file()
         base = sshd_config.effective(self._configured.succeeded().text)
-        blocks = self._all_written().blocks
+        written = self._all_written
         asked = self._contexts_to_ask()
-
-        def told(number: int) -> Values | None:
-            question = asked.get((number, user))
+        for place, circumstance in enumerate(self._circumstances[who]):
+            question = asked.get((who, place))
             answer = self.answers[question.key] if question else None
-            if answer is None or answer.silence or answer.status != 0:
-                return None
-            return sshd_config.effective(answer.text)
+            if question and answer and answer.question == question.text and not answer.silence and answer.status == 0:
+                yield _Context(circumstance, sshd_config.effective(answer.text))
+            else:
+                yield _Context(circumstance, self._overlaid(base, written, circumstance))
 
-        general = told(-1) or _overlaid(base, [block for block in blocks if block.always_holds(user)])
-        yield _Context("", general, self._cause)
-        for number, block in enumerate(blocks):
-            if user and not block.admits_user(user):
-                continue
-            before = [
-                earlier
-                for earlier in blocks[:number]
-                if earlier.always_holds(user) or set(earlier.criteria) <= set(block.criteria)
-            ]
-            values = told(number) or _overlaid(base, [*before, block])
-            yield _Context(block.label, values, _block_cause(block), block)
+    def _overlaid(self, base: Values, written: sshd_config.Written, circumstance: Circumstance) -> Values:
+        """What the files say for a circumstance that sshd was not asked about, from what it said of anybody."""
+        values = dict(base)
+        anybody = self._circumstances[""][0]
+        for keyword in {word for words in _TOGETHER.values() for word in words}:
+            block = circumstance.decider(keyword)
+            if block != anybody.decider(keyword):
+                line = (block or written).says(keyword)
+                values[keyword] = (" ".join(line.words),) if line else ()
+        return values
 
-    def _next_start(self, keyword: str, wrong: Callable[[_Context], str], user: str = "") -> Offences:
+    def _next_start(self, keyword: str, wrong: Callable[[_Context], str], who: str = "") -> Offences:
         """The circumstances in which ``wrong`` finds something to say of what is written."""
-        found, seen = [], []
-        for context in self._contexts(user):
-            if context.block is not None and not any(context.block.says(word) for word in _TOGETHER[keyword]):
+        if otherwise := self._reads_otherwise(*_TOGETHER[keyword]):
+            raise NotObserved(f"{otherwise}: its configuration is not the one that was looked into")
+        found: list[Offence] = []
+        seen: dict[str, None] = {}
+        untold: list[NotObserved] = []
+        for context in self._contexts(who):
+            block, line = self._decider(context.circumstance, keyword)
+            place = f" for {block.label}" if block else ""
+            try:
+                text = wrong(context)
+                seen[f"{keyword} {context.value(keyword)}{place}"] = None
+            except NotObserved as silent:
+                untold.append(silent)
                 continue
-            text = wrong(context)
-            place = f" for {context.label}" if context.label else ""
-            seen.append(f"{keyword} {context.value(keyword)}{place}")
             if text:
-                offence = Offence(
-                    subject=context.label or keyword,
-                    text=f"{text}{place}",
-                    layer="next start",
-                    cause=context.cause(keyword),
+                found.append(
+                    Offence(
+                        subject=block.label if block else keyword,
+                        text=f"{text}{place}",
+                        layer="next start",
+                        cause=line.where if line else "",
+                    )
                 )
-                found.append(offence)
+        if untold and not found:
+            raise untold[0]
         return Offences(found, ", ".join(seen))
 
-    def _offences(self, keyword: str, wrong: Callable[[_Context], str], user: str = "") -> Offences:
+    def _decider(self, circumstance: Circumstance, keyword: str) -> tuple[Block | None, Line | None]:
+        """The block, if one decides, and the line, if one is written, that decide a keyword and its companions."""
+        for word in _TOGETHER[keyword]:
+            if block := circumstance.decider(word):
+                return block, block.says(word)
+        return None, self._written.says(keyword)
+
+    def values(self, keyword: str, user: str) -> tuple[str, ...]:
+        """Every value that a keyword may have for a user, in some circumstance; one that sshd does not tell has none.
+
+        Raises NotObserved where a file that may say so was not seen.
+        """
+        base = sshd_config.effective(self._configured.succeeded().text).get(keyword, ())
+        blocks = self._all_written.blocks
+        others = [
+            line
+            for block in blocks
+            if all(
+                sshd_config.holds(each, {**ANYBODY, "user": user}, self._accounts) is not False
+                for each in block.criteria
+                if each[0] in ("user", "group")
+            )
+            and (line := block.says(keyword))
+        ]
+        if blocks and (line := self._written.says(keyword)):
+            others.append(line)
+        return tuple(dict.fromkeys([*base, *(" ".join(line.words) for line in others)]))
+
+    def _offences(self, keyword: str, wrong: Callable[[_Context], str], who: str = "") -> Offences:
         """The same, for what no running daemon tells otherwise.
 
-        Raises NotObserved when nothing is wrong in what is written, but the daemon runs with something older.
+        Raises NotObserved when nothing is wrong in what is written, but a daemon runs with something older or else.
         """
-        written = self._next_start(keyword, wrong, user)
-        if not written and (stale := self._stale):
-            raise NotObserved(f"what is written would comply, but the daemon runs with something older: {stale[0]}")
+        written = self._next_start(keyword, wrong, who)
+        if not written:
+            self._is_every_daemons_file(*_TOGETHER[keyword])
+            if stale := self._stale:
+                raise NotObserved(f"what is written would comply, but the daemon runs with something older: {stale[0]}")
         return written
 
     @cached_property
@@ -333,7 +483,7 @@ class Sshd(Fact):
             return Offences([Offence(subject="banner", text=text, layer="wire", cause=self._cause("banner"))], "")
 
         def wrong(context: _Context) -> str:
-            path = self._banner_path(context)
+            path = context.said("banner")
             if path in ("", "none"):
                 return "Banner none"
             return "" if self._banner_text(path).strip() else f"Banner {path} is empty or does not exist"
@@ -345,10 +495,6 @@ class Sshd(Fact):
         if written.silence or written.status != 0:
             return Offences([], heard)
         return Offences(self._next_start("banner", wrong), heard)
-
-    @staticmethod
-    def _banner_path(context: _Context) -> str:
-        return context.values.get("banner", ("",))[0]
 
     def _banner_text(self, path: str) -> str:
         """What a banner file holds; empty when there is none. Raises NotObserved when it may not be read."""
@@ -367,8 +513,7 @@ class Sshd(Fact):
             return ()
         paths = {*sshd_config.effective(answer.text).get("banner", ())}
         if not self.answers[_LINES.key].silence:
-            blocks = self._written.blocks
-            paths |= {line.words[0] for block in blocks if (line := block.says("banner")) and line.words}
+            paths |= {line.words[0] for line in self._written.lines if line.keyword == "banner" and line.words}
         return tuple(
             _banner_question(path)
             for path in sorted(paths - {"none", "/etc/issue.net"})
@@ -380,7 +525,7 @@ class Sshd(Fact):
         """The text that everybody sees before the login. Raises NotApplicable when none is sent."""
         text = self.seen.wire.banner
         if text is None:
-            path = self._banner_path(next(self._contexts()))
+            path = next(self._contexts()).said("banner")
             text = "" if path in ("", "none") else self._banner_text(path)
         if not text.strip():
             raise NotApplicable("no banner is sent, so it tells nothing")
@@ -388,35 +533,45 @@ class Sshd(Fact):
 
     # --- running against written ---
 
-    def _is_the_running_daemons_file(self) -> None:
-        """Raises NotObserved when the daemon was started with another file or with overriding options."""
-        for word in self._started_with:
-            if re.match(r"-[fpo]", word) and not re.match(r"-o\s*(Ciphers|MACs|GSSAPI|Kex|HostKey|PubkeyAc|CAS)", word):
-                raise NotObserved(
-                    f"the daemon was started with `{' '.join(self._started_with)}`: "
-                    "its own files are not those that were looked into"
-                )
+    def _reads_otherwise(self, *keywords: str) -> str:
+        """Why what was looked into is not what the daemon goes by; empty when it is, or nobody shows the daemon."""
+        try:
+            daemons = self._daemons[:1]
+        except NotObserved:
+            return ""
+        return _reading_otherwise(daemons, keywords)
+
+    def _is_every_daemons_file(self, *keywords: str) -> None:
+        """Raises NotObserved when a daemon goes by something else than what was looked into, or none is shown."""
+        others = (f"`{each.command}` runs too" for each in self._processes if not each.is_openssh)
+        if otherwise := _reading_otherwise(self._daemons, keywords) or next(others, ""):
+            raise NotObserved(f"{otherwise}: its configuration is not the one that was looked into")
 
     @cached_property
-    def _listener(self) -> re.Match[str] | None:
-        """The daemon that accepts connections: pid, age in seconds and arguments; None when no process shows."""
+    def _processes(self) -> tuple[_Process, ...]:
+        """The processes of SSH servers. Raises NotObserved where processes are not shown."""
         rows = [
-            row
-            for line in self.answers[_PROCESS.key].text.splitlines()
+            _Process(row[1], row[2], float(row[3]), row[4])
+            for line in self.answers[_PROCESS.key].lines
             if (row := re.match(r"\s*(\d+)\s+(\d+)\s+(\d+)\s+(.*)", line))
-            and (not row[4].startswith("sshd: ") or "[listener]" in row[4])
-            and "[accepted]" not in row[4]
         ]
-        pidfile = self._pidfile
-        ours = [row for row in rows if pidfile and row[1] == pidfile[0]]
-        return next(iter(ours or [row for row in rows if row[2] == "1"]), None)
+        if not any(row.pid == "1" for row in rows):
+            raise NotObserved("`ps` did not show the processes of this machine")
+        return tuple(row for row in rows if re.match(r"(?:\S*/)?(?:sshd|dropbear)(?:[ :]|$)", row.command))
 
     @cached_property
-    def _started_with(self) -> tuple[str, ...]:
-        if self._listener is None:
-            return ()
-        words = re.sub(r"^sshd: |\s*\[listener\].*", "", self._listener[4]).split()
-        return tuple(re.sub(r"\s+", "", word) for word in re.split(r"\s(?=-)", " ".join(words))[1:])
+    def _daemons(self) -> tuple[_Daemon, ...]:
+        """The daemons that accept connections, the one of the pid file first. Those of containers are not ours."""
+        shown = [
+            _Daemon(row, *options)
+            for row in self._processes
+            if row.accepts and (options := _options(row.arguments)) is not None
+        ]
+        written = self._pidfile[0] if self._pidfile else ""
+        ours = [each for each in shown if each.process.pid == written or each.process.parent in ("0", "1")]
+        if not ours and len(shown) == 1 and not self._accepts_each:
+            ours = shown  # under a supervisor of its own
+        return tuple(sorted(ours, key=lambda each: each.process.pid != written))
 
     @cached_property
     def _pidfile(self) -> tuple[str, float] | None:
@@ -426,29 +581,32 @@ class Sshd(Fact):
 
     @cached_property
     def _read_at(self) -> float:
-        """When the daemon last read its files, in the host's seconds since the epoch. Infinite: at each connection."""
-        listener, pidfile = self._listener, self._pidfile
-        if listener is None:
+        """When the first of the daemons read its files, in the host's seconds. Infinite: at each connection."""
+        if not self._daemons:
             if self._accepts_each or not self._runs:
                 return float("inf")
             raise NotObserved("no sshd process that accepts connections is visible, so its age is not known")
-        if pidfile and pidfile[0] == listener[1]:
-            return pidfile[1]
+        return min(self._age_of(daemon) for daemon in self._daemons)
+
+    def _age_of(self, daemon: _Daemon) -> float:
+        if self._pidfile and self._pidfile[0] == daemon.process.pid:
+            return self._pidfile[1]
         now = re.search(r"^now=(\d+)$", self.answers[_PROCESS.key].text, re.M)
         if now is None:
             raise Unreadable("the host did not tell its time")
-        return float(now[1]) - float(listener[3])
+        return float(now[1]) - daemon.process.seconds
 
     @property
     def _runs(self) -> bool:
         """Whether an SSH server runs at all; one that let us in, listens, or is seen among the processes does."""
-        return bool(self.seen.wire.software or self._owned or self._socket_ports) or any(
-            re.match(r"\s*\d+\s+\d+\s+\d+\s", line) for line in self.answers[_PROCESS.key].text.splitlines()
+        return bool(
+            self.seen.wire.software or self._owned or self._socket_ports or self._is_ssh_on_22 or self._processes
         )
 
     @property
     def _accepts_each(self) -> bool:
-        units = re.split(r"\n\s*\n", self.answers[_UNITS.key].text)
+        answer = self.answers[_UNITS.key]
+        units = re.split(r"\n\s*\n", "" if answer.silence else answer.text)
         return any("ActiveState=active" in unit and "Accept=yes" in unit for unit in units)
 
     @cached_property
@@ -457,21 +615,28 @@ class Sshd(Fact):
 
         Raises NotObserved for a file whose content may be: replaced later, by one with an older date.
         """
-        lines = self.answers[_TIMES.key].lines
+        answers = [self.answers[_TIMES.key]]
         read_at = self._read_at
-        written = self._all_written()
+        written = self._all_written
         if len(self._looked_in) > len(_LOOKED_IN):
-            lines += self.answers[f"{_TIMES.key}@elsewhere"].lines
+            answers.append(self.answers[f"{_TIMES.key}@elsewhere"])
         young, doubtful = [], []
-        for line in lines:
+        undated = {sshd_config.MAIN, *(line.file for line in written.lines)}
+        for line in (line for answer in answers for line in answer.lines):
             entry = re.match(r"(\d+\.\d+):(\d+\.\d+):([\w ]+):(/.*)", line)
             if not entry or not _is_read(entry[4], entry[3], written.included):
                 continue
+            undated.discard(entry[4])
             changed, touched = float(entry[1]), float(entry[2])
             if changed > read_at and entry[3] != "directory":
                 young.append(f"{entry[4]} was written {_ago(changed - read_at)} after sshd last read it")
             elif max(changed, touched) > read_at:
                 doubtful.append(entry[4])
+        if not young:
+            for answer in answers:
+                nothing_withheld(answer)
+        if undated and not young:
+            raise NotObserved(f"the dates of {min(undated)} were not told")
         if doubtful and not young:
             raise NotObserved(
                 f"{doubtful[0]} was replaced, or its mode or entries changed, after sshd last read it, "
@@ -484,6 +649,7 @@ class Sshd(Fact):
         """The configuration files that changed after the daemon last read them. NotApplicable when none runs."""
         if not self._runs:
             raise NotApplicable("no SSH server runs")
+        self._is_every_daemons_file()
         found = [
             Offence(subject=text.split(" ", 1)[0], text=text, layer="process", cause=text.split(" ", 1)[0])
             for text in self._stale
@@ -507,21 +673,19 @@ def _root_login(context: _Context) -> str:
     return "" if allowed == "no" else f"PermitRootLogin {shown}"
 
 
-def _overlaid(base: Values, blocks: list[Block]) -> Values:
-    """The values with those of satisfied blocks on top: the first block that sets a keyword decides it."""
-    values = dict(base)
-    for block in reversed(blocks):
-        for line in reversed(block.lines):
-            values[line.keyword] = (" ".join(line.words),)
-    return values
+def _reading_otherwise(daemons: Iterable[_Daemon], keywords: Iterable[str]) -> str:
+    """The first daemon with a file of its own, or with options that override the keywords, as a phrase."""
+    for daemon in daemons:
+        if daemon.file != sshd_config.MAIN or daemon.overrides.intersection(keywords):
+            return f"a daemon was started with `{daemon.arguments}`"
+    return ""
 
 
-def _block_cause(block: Block) -> Callable[[str], str]:
-    def cause(keyword: str) -> str:
-        line = next((line for word in _TOGETHER[keyword] if (line := block.says(word))), None)
-        return line.where if line else block.where
-
-    return cause
+def nothing_withheld(answer: Answer) -> None:
+    """Raises NotObserved when a program complained of anything but a file that is not there."""
+    for line in answer.err.decode("utf-8", "backslashreplace").splitlines():
+        if line and "No such file or directory" not in line:
+            raise NotObserved(f"`{answer.question}` did not see everything: {line[:200]}")
 
 
 def _banner_question(path: str) -> Ask:
@@ -532,10 +696,12 @@ def _banner_question(path: str) -> Ask:
 
 
 def _beyond_loopback(lines: Iterable[str]) -> frozenset[int]:
-    """The local ports of ``ss -Hltn`` rows that listen on more than loopback. Raises Unreadable."""
+    """The local ports of ``ss -ltn`` rows that listen on more than loopback. Raises Unreadable."""
     found = set()
     for line in lines:
         words = line.split()
+        if words[:1] == ["State"]:  # its titles, which releases before 4.7 do not know how to omit
+            continue
         if len(words) < 4 or ":" not in words[3]:
             raise Unreadable(f"`ss` said {line[:100]!r}, which is no socket")
         address, _, port = words[3].rpartition(":")
@@ -549,11 +715,11 @@ def _beyond_loopback(lines: Iterable[str]) -> frozenset[int]:
 def _listen_ports(values: Values) -> Iterator[int]:
     """The ports beyond loopback on which the daemon would listen; each address is printed with its port."""
     for address in values.get("listenaddress", ()):
-        host, _, port = address.rpartition(":")
-        if port.isdigit() and not re.match(r"\[?(127\.|::1\b)", host):
+        host, _, port = address.partition(" ")[0].rpartition(":")
+        if port.isdecimal() and not re.match(r"\[?(127\.|::1\b)", host):
             yield int(port)
     if "listenaddress" not in values:
-        yield from (int(port) for port in values["port"] if port.isdigit())
+        yield from (int(port) for port in values["port"] if port.isdecimal())
 
 
 def _port_offence(port: int, layer: str, cause: str) -> Offence:

@@ -9,9 +9,16 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-_TYPE = re.compile(r"(?:^|\s)((?:sk-)?(?:ssh|ecdsa)-[\w@.-]+)\s+([A-Za-z0-9+/=]+)(?:\s|$)")
-# A forced command is no restriction when it is a shell, or runs what the caller wrote.
-_CALLERS_CHOICE = re.compile(r"SSH_ORIGINAL_COMMAND|^\s*(?:/\S*/)?(?:ba|da|k|z|c|tc|fi)?sh\s*(?:-[il]+\s*)*$")
+from pandora_audit.formats.grep import binary
+from pandora_audit.question import Unreadable
+
+_KEY = re.compile(r"((?:sk-)?(?:ssh|ecdsa|rsa)-[\w@.-]+)[ \t]+([A-Za-z0-9+/=]+)(?:\s|$)")
+_OPTION = re.compile(r'([\w-]+)(?:="((?:\\"|[^"])*)")?')
+# A forced command is no restriction when it is a shell, serves every file, or runs what the caller wrote.
+_CALLERS_CHOICE = re.compile(
+    r"SSH_ORIGINAL_COMMAND|\$\{?SHELL|\b(?:internal-sftp|sftp-server)\b"
+    r"|^\s*(?:exec\s+)?(?:(?:/\S*/)?env\s+)?(?:/\S*/)?(?:ba|da|k|z|c|tc|fi)?sh(?:\s+-[\w-]+)*\s*$"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +46,19 @@ class AuthorizedKey:
 
 
 def keys(lines: Iterable[str]) -> Iterator[AuthorizedKey]:
-    """The keys in lines of ``grep -H``. Comments and what sshd would not read as a key are passed over."""
+    """The keys in lines of ``grep -H``. Comments and what sshd would not read as a key are passed over.
+
+    Raises Unreadable for a file whose lines grep holds back.
+    """
     for line in lines:
+        if path := binary(line):
+            raise Unreadable(f"{path} is not a text")
         file, colon, text = line.partition(":")
         text = text.strip()
         if not colon or text.startswith("#"):
             continue
-        options, rest = _split_options(text)
-        found = _TYPE.match(rest)
-        if found and (fingerprint := _fingerprint(found[2])):
+        options, found = _options_and_key(text)
+        if found and (fingerprint := _fingerprint(found[1], found[2])):
             yield AuthorizedKey(
                 file=file,
                 type=found[1],
@@ -58,22 +69,42 @@ def keys(lines: Iterable[str]) -> Iterator[AuthorizedKey]:
             )
 
 
-def _split_options(text: str) -> tuple[dict[str, str], str]:
-    """The options before the key type, and what follows them. sshd splits at the first blank outside quotes."""
-    if _TYPE.match(text):
-        return {}, text
-    head = re.match(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+', text)
-    if head is None:
-        return {}, text
+def _options_and_key(text: str) -> tuple[dict[str, str], re.Match[str] | None]:
+    """The options before a key, and the key. sshd splits at the first blank that is not in quotes."""
+    if found := _KEY.match(text):
+        return {}, found
+    at, quoted = 0, False
+    while at < len(text) and (quoted or text[at] not in " \t"):
+        if text.startswith('\\"', at):
+            at += 1
+        elif text[at] == '"':
+            quoted = not quoted
+        at += 1
     options: dict[str, str] = {}
-    for name, quoted in re.findall(r'([\w-]+)(?:="((?:[^"\\]|\\.)*)")?', head[0]):
-        options.setdefault(name.lower(), quoted.replace('\\"', '"'))
-    return options, text[head.end() :].strip()
+    for name, value in _OPTION.findall(text[:at]):
+        options.setdefault(name.lower(), value.replace('\\"', '"'))
+    return options, _KEY.match(text[at:].lstrip())
 
 
-def _fingerprint(blob: str) -> str:
+def _fingerprint(kind: str, encoded: str) -> str:
+    """The fingerprint of a public key; empty when it is none, as of a certificate, which opens nothing by itself."""
     try:
-        digest = hashlib.sha256(base64.b64decode(blob, validate=True)).digest()
+        blob = base64.b64decode(encoded, validate=True)
     except binascii.Error:
         return ""
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+    named = "ssh-rsa" if kind.startswith("rsa-sha2-") else kind
+    if "-cert-" in kind or _parts(blob)[:1] != [named.encode()]:
+        return ""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def _parts(blob: bytes) -> list[bytes]:
+    """The strings that a key is made of, each behind its length; none where they do not fill it."""
+    found = []
+    while blob:
+        end = 4 + int.from_bytes(blob[:4], "big")
+        if end > len(blob):
+            return []
+        found.append(blob[4:end])
+        blob = blob[end:]
+    return found
