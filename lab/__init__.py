@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import os
 
-from lab.host import Host, Mutation, boot, shutdown, with_root_key
+from lab.host import Host, Mutation, boot, greets, shutdown, with_root_key
 from lab.images import key_path
 from lab.machine import available, install
-from lab.process import LabError
+from lab.process import LabError, Unavailable
 
 __all__ = [
     "Host",
     "LabError",
     "Mutation",
+    "Unavailable",
     "available",
     "boot",
+    "greets",
     "install",
     "key_path",
     "required",

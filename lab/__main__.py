@@ -1,55 +1,113 @@
-"""``python -m lab up [IMAGE]``, ``list``, ``down``."""
+"""``python -m lab up [IMAGE]``, ``audit``, ``record FOLDER``, ``list``, ``ssh NAME``, ``down``."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import lab
-from lab import leases
+from lab import deployment, leases
+
+_ROOT = Path(__file__).parent.parent
+_OPTIONS = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
 
 
 def main() -> int:
     """Do what the command line says; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m lab", description="Hosts of the lab.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="boot a host and keep it until this program is ended")
-    up.add_argument("image", nargs="?", default="bookworm")
-    commands.add_parser("list", help="the hosts on this machine, and who has them")
-    commands.add_parser("down", help="remove what dead runs left; the network, too, when no host is left")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     if reason := lab.available():
-        print(reason, file=sys.stderr)
+        print(reason, "On a Linux machine or VM: sudo python -m lab up", file=sys.stderr)
         return 2
-    if arguments.command == "up":
-        _up(arguments.image)
-    elif arguments.command == "list":
-        _list()
-    else:
-        _down()
-    return 0
+    try:
+        return int(arguments.do(arguments) or 0)
+    except lab.LabError as failure:
+        print(failure, file=sys.stderr)
+        return 2
 
 
-def _up(image: str) -> None:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lab", description="Hosts of the lab.")
+    commands = parser.add_subparsers(required=True)
+    up = commands.add_parser("up", help="boot the deployment, or one host, and keep it until this program is ended")
+    up.add_argument("image", nargs="?", help="one image instead of the deployment")
+    up.add_argument("--hardened", action="store_true", help="that image with the guide applied")
+    up.add_argument("--folder", type=Path, default=Path("reports/lab"), help="for inventory.yml and known_hosts")
+    up.set_defaults(do=_up)
+    audit = commands.add_parser("audit", help="boot the deployment and audit it into reports/lab.html")
+    audit.set_defaults(do=_audit)
+    record = commands.add_parser("record", help="boot the deployment and record the answers of an audit")
+    record.add_argument("folder", type=Path)
+    record.set_defaults(do=_record)
+    commands.add_parser("list", help="the hosts on this machine, and who has them").set_defaults(do=_list)
+    login = commands.add_parser("ssh", help="log in at a host")
+    login.add_argument("name")
+    login.set_defaults(do=_ssh)
+    down = commands.add_parser("down", help="remove what dead runs left; the network, too, when no host is left")
+    down.set_defaults(do=_down)
+    return parser
+
+
+def _up(arguments: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with lab.boot(image) as host:
-        options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
-        print(f"{host.name}: ssh {options} -i {host.key} audit@{host.address}", flush=True)
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            return
+    try:
+        if arguments.image:
+            hosts = [lab.boot(arguments.image, hardened=arguments.hardened)]
+        else:
+            hosts = deployment.up(arguments.folder)
+            print(f"pytest --inventory {arguments.folder}/inventory.yml --known-hosts {arguments.folder}/known_hosts")
+        for host in hosts:
+            print(
+                f"{host.name}: ssh {' '.join(_OPTIONS)} -i {host.key} -p {host.port} audit@{host.address}", flush=True
+            )
+        signal.pause()
+    except KeyboardInterrupt:
+        return
 
 
-def _list() -> None:
+def _audit(_: argparse.Namespace) -> int:
+    report = _ROOT / "reports" / "lab.html"
+    report.parent.mkdir(exist_ok=True)
+    return _pytest(f"--html={report}", "--self-contained-html")
+
+
+def _record(arguments: argparse.Namespace) -> int:
+    return _pytest(f"--record={arguments.folder.resolve()}")
+
+
+def _pytest(*options: str) -> int:
+    """Audit the deployment; what pytest says of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        deployment.up(place)
+        command = [sys.executable, "-m", "pytest", f"--inventory={place / 'inventory.yml'}"]
+        return subprocess.run(
+            [*command, f"--known-hosts={place / 'known_hosts'}", *options], cwd=_ROOT, check=False
+        ).returncode
+
+
+def _list(_: argparse.Namespace) -> None:
     for lease in leases.leases():
         pid = lease.owner.partition(" ")[0]
         state = f"of process {pid}" if lease.alive else "left by a dead run"
         print(f"{lease.address}\t{lease.name}\t{state}")
 
 
-def _down() -> None:
+def _ssh(arguments: argparse.Namespace) -> int:
+    for lease in leases.leases():
+        if lease.name == arguments.name and lease.alive:
+            port = next((port for port in (31122, 22) if lab.greets(lease.address, port)), 22)
+            command = ["ssh", *_OPTIONS, "-i", str(lab.key_path()), "-p", str(port), f"audit@{lease.address}"]
+            os.execvp("ssh", command)
+    print(f"no host is called {arguments.name}; `python -m lab list` tells which there are", file=sys.stderr)
+    return 2
+
+
+def _down(_: argparse.Namespace) -> None:
     for lease in leases.down():
         print(f"removed {lease.address}")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from lab import images, leases, machine
+from lab.images import Image
 from lab.leases import Lease
 from lab.process import LabError, run
 
@@ -41,9 +42,10 @@ class Host:
         leader: the pid of its PID 1; 0 before it is booted.
     """
 
-    def __init__(self, lease: Lease, image: Path, name: str) -> None:
+    def __init__(self, lease: Lease, image: Image, name: str) -> None:
         self._lease = lease
         self._image = image
+        self._using = contextlib.ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._destroying = threading.Lock()
         self._destroyed = False
@@ -146,7 +148,7 @@ class Host:
         """
         end = time.monotonic() + timeout
         while time.monotonic() < end:
-            if _greets(self.address, port or self.port):
+            if greets(self.address, port or self.port):
                 return
             self._check_alive()
             time.sleep(0.02)
@@ -165,7 +167,7 @@ class Host:
         after = self._files()
         changed = {path for path in self._before.keys() | after.keys() if self._before.get(path) != after.get(path)}
         # A folder of the image appears in the overlay with the first change in it.
-        return {path for path in changed if after.get(path) or not (self._image / path[1:]).is_dir()}
+        return {path for path in changed if after.get(path) or not self._image.has_folder(path)}
 
     def _files(self) -> dict[str, tuple[int, ...]]:
         """Every path that the host has beyond its image: mtime, size, ctime; () for a folder."""
@@ -200,6 +202,19 @@ class Host:
         # Whether it ends as "running" is the mutations' affair.
         self.run("systemctl is-system-running --wait", check=False, timeout=60)
         self.mark()
+
+    def _check_services(self, services: Iterable[str]) -> None:
+        """Raise LabError, with what systemd says of it, for the first service that does not run."""
+        for service in services:
+            # After the boot, all have been started, but some take a moment to say so.
+            said = self.run(
+                f"for i in $(seq 100); do systemctl --quiet is-active {service} && exit 0;"
+                f" systemctl --quiet is-failed {service} && break; sleep 0.1; done;"
+                f" systemctl status --no-pager --lines=20 {service} 2>&1; exit 1",
+                check=False,
+            )
+            if said.returncode:
+                raise LabError(f"{service} does not run on {self}: {said.stdout[-1500:]}")
 
     def _nspawn(self) -> list[str]:
         label = self._lease.label
@@ -240,6 +255,7 @@ class Host:
             leases.release(self._lease)
             if self._process:
                 self._process.wait(timeout=10)
+            self._using.close()
             self._destroyed = True
             self.leader = 0
             with _booted_lock:
@@ -249,42 +265,58 @@ class Host:
 Mutation = str | Callable[[Host], object]
 
 
-def boot(image: str = "bookworm", mutations: Iterable[Mutation] | str = (), *, name: str | None = None) -> Host:
-    """A new host of an image, whose sshd answers and whose boot is over.
+def boot(
+    image: str = "bookworm",
+    mutations: Iterable[Mutation] | str = (),
+    *,
+    name: str | None = None,
+    hardened: bool = False,
+) -> Host:
+    """A new host of an image, whose sshd answers and whose boot is over; without mutations, its services run, too.
 
     Args:
-        image: "bookworm" or "trixie"; built at the first use.
+        image: one of ``recipes.LAYERS``, by which it is built at the first use.
         mutations: applied in order to its root filesystem before the boot: shell text, or takers of the host.
         name: its hostname; by default the image's with a number.
+        hardened: with the guide applied, and sshd at port 31122; else as the vendor's installers leave it.
 
     Raises:
         LabError: the lab cannot run here, a mutation failed, or the host does not come up.
+        Unavailable: what the image is made of cannot be had here and now.
     """
     if reason := machine.available():
         raise LabError(reason)
     machine.install()
-    base = images.image(image)
+    base = images.image(image, hardened)
     lease = leases.take()
     host = Host(lease, base, name or f"{image}-{lease.slot}")
+    host.port = 31122 if hardened else 22
     with _booted_lock:
         _booted.add(host)
+    changes = (mutations,) if isinstance(mutations, str) else tuple(mutations)
     try:
         # After the lease: `down` takes the network away only while nobody has one.
         machine.prepare()
+        host._using.enter_context(images.in_use(base))
         _lay_out(host, base)
-        for mutation in (mutations,) if isinstance(mutations, str) else mutations:
+        for mutation in changes:
             if isinstance(mutation, str):
                 host.run(mutation)
             else:
                 mutation(host)
         host._start()
+        if not changes:  # what is left of the services after mutations is the mutations' affair
+            host._check_services(base.services)
+    except OSError as failure:
+        host.destroy()
+        raise LabError(f"{image} could not be booted: {failure}") from failure
     except BaseException:
         host.destroy()
         raise
     return host
 
 
-def _lay_out(host: Host, base: Path) -> None:
+def _lay_out(host: Host, base: Image) -> None:
     """Give the host its root filesystem, and its own name in it: sudo is slow where the name is unknown."""
     folder = host.root.parent
     (folder / "name").write_text(host.name)
@@ -292,12 +324,13 @@ def _lay_out(host: Host, base: Path) -> None:
         (folder / part).mkdir()
     # The upper folder is the host's "/".
     (folder / "up").chmod(0o755)
-    options = f"lowerdir={base},upperdir={folder}/up,workdir={folder}/work,volatile"
+    options = f"lowerdir={base.lowerdir},upperdir={folder}/up,workdir={folder}/work,volatile"
     run(["mount", "-t", "overlay", "overlay", "-o", options, host.root])
     # The image has none of these, so that no link can lead out, and no mutation has run yet.
     (host.root / "etc/hostname").write_text(f"{host.name}\n")
     (host.root / "etc/hosts").write_text(f"127.0.0.1 localhost\n{host.address} {host.name}\n")
     (host.root / "etc/resolv.conf").write_text("# no name servers in the lab\n")
+    (host.root / "etc/ssl/certs/host.pem").write_text(images.certificate(host.name, host.address))
 
 
 def _connect(lease: Lease) -> None:
@@ -313,7 +346,8 @@ def _connect(lease: Lease) -> None:
     run(["ip", "-n", label, "-batch", "-"], input=inside)
 
 
-def _greets(address: str, port: int) -> bool:
+def greets(address: str, port: int) -> bool:
+    """Whether an sshd answers there."""
     try:
         # Short: a first packet that is lost while the network comes up would be sent again after a second.
         with socket.create_connection((address, port), timeout=0.2) as connection:

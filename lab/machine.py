@@ -21,6 +21,7 @@ NETWORK = "10.99.0.0/16"
 GATEWAY = "10.99.0.1/16"
 
 _PACKAGES = {
+    "openssl": "openssl",
     "mmdebstrap": "mmdebstrap",
     "systemd-nspawn": "systemd-container",
     "ssh-keygen": "openssh-client",

@@ -13,6 +13,10 @@ class LabError(RuntimeError):
     """The lab could not do what it was asked; the text says what, with the end of what a program said."""
 
 
+class Unavailable(LabError):  # noqa: N818  (its name is what a test says of it)
+    """What the lab was asked for cannot be had here and now: a package or a suite that is gone. The text says which."""
+
+
 def run(
     argv: Sequence[str | os.PathLike[str]],
     *,

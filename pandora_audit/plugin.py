@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import os
 import re
@@ -74,6 +75,10 @@ def _count(text: str) -> int:
 def pytest_configure(config: pytest.Config) -> None:
     if not __debug__:
         raise pytest.UsageError("python -O strips assertions, and every control would pass; run without it")
+    if _only_prints(config.option):
+        # What is printed is for a file or another program: without pytest's own words around it.
+        config.option.verbose = -2
+        config.option.no_header = config.option.no_summary = True
     for severity in Severity:
         config.addinivalue_line("markers", f"{severity}: controls of this severity")
     # Registered last, so that our host stands before testinfra's.
@@ -82,6 +87,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[AUDIT] = _audit(config)
     except SiteError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def _only_prints(option: argparse.Namespace) -> bool:
+    return bool(option.list_controls or option.explain or option.print_script or option.sudoers or option.check)
 
 
 def _audit(config: pytest.Config) -> Audit:
@@ -201,9 +210,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     option = session.config.option
     if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
         return None
-    printed = _printed(session)
-    if printed is not None:
-        session.config.get_terminal_writer().write("\n" + printed + "\n")
+    if _only_prints(option):
+        session.config.get_terminal_writer().write(_printed(session).rstrip("\n") + "\n")
         return True
     if not any(loop.target_of(item) for item in session.items):
         return None
@@ -211,8 +219,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     return True
 
 
-def _printed(session: pytest.Session) -> str | None:
-    """What the options that judge nothing print; None when the run is to judge."""
+def _printed(session: pytest.Session) -> str:
+    """What the options that judge nothing print."""
     option, audit = session.config.option, session.config.stash[AUDIT]
     controls = _controls(session.items)
     if option.list_controls:
@@ -226,9 +234,7 @@ def _printed(session: pytest.Session) -> str | None:
         return "\n".join(f"# {plan.target.name}\n{commands.print_script(plan)}" for plan in plans)
     if option.sudoers:
         return commands.sudoers(plans, option.sudoers)
-    if option.check:
-        return "\n".join(loop.check(plans, audit))
-    return None
+    return "\n".join(loop.check(plans, audit))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import running
+from judging import controls
 
 CONTROLS = '''
 """A chapter of a site's own."""
@@ -185,7 +187,16 @@ def test_collect_only_and_lists_connect_to_nobody(tmp_path: Path) -> None:
     assert "Fix" not in done.out
     assert "PermitRootLogin no" in running.run("--explain=ssh.root-login").out
     assert "did you mean ssh.root-login" in running.run("--explain=ssh.rot-login").err
-    assert running.run("--list-controls").out.count("\nssh.") == 10
+    listed = running.run("--list-controls").out
+    assert [line.split()[0] for line in listed.strip().splitlines()] == list(controls())
+
+
+def test_what_is_printed_is_a_file_as_it_is() -> None:
+    visudo = running.tool("visudo", "sudo")
+    text = running.run("--sudoers=audit", "--level=strict").out
+    subprocess.run([visudo, "-cf", "-"], input=text, text=True, check=True, timeout=30, capture_output=True)
+    script = running.run("--print-script").out
+    subprocess.run(["sh", "-n"], input=script, text=True, check=True, timeout=30)
 
 
 def test_stopping_early_keeps_and_marks_what_is_known(tmp_path: Path, machine: str) -> None:

@@ -8,12 +8,13 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from judging import ask, controls, plan
+from judging import ask, controls, judge, plan
 
 import lab
 from pandora_audit import commands, script
 from pandora_audit.gather import Machine
 from pandora_audit.question import Ask
+from pandora_audit.record import Recorder
 from pandora_audit.target import Target
 from pandora_audit.transport import Options
 
@@ -190,8 +191,8 @@ def secret(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def came_home(host: lab.Host) -> str:
-    """All that two accounts were told, on a host full of secrets."""
+def came_home(host: lab.Host, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """All that two accounts were told on a host full of secrets, and what was recorded of it."""
     for name, shell in PLANTED.items():
         host.run(shell.replace("SECRET", secret(name)))
     machines = [answered(host, user) for user in ("audit", "least")]
@@ -201,7 +202,11 @@ def came_home(host: lab.Host) -> str:
     assert not any(
         machine.answers[each.key].silence for machine in machines for each in ASKS if each.key != "sssd-access"
     )
-    return "\n".join((answer.out + b"\n" + answer.err).decode(errors="replace") + answer.silence for answer in answers)
+    records = tmp_path_factory.mktemp("records")
+    for number, machine in enumerate(machines):
+        Recorder(records / str(number)).write(machine, judge(machine, CONTROLS, "strict").values())
+    heard = [(answer.out + b"\n" + answer.err).decode(errors="replace") + answer.silence for answer in answers]
+    return "\n".join([*heard, *(path.read_text("utf-8") for path in records.rglob("*.jsonl"))])
 
 
 @pytest.mark.parametrize("name", PLANTED)

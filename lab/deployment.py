@@ -1,0 +1,100 @@
+"""The demonstration: a deployment with the guide applied, the same as installers leave it, and what else there is.
+
+``up`` boots the hosts and writes, into a folder, an inventory and a known_hosts for the audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.host import Host, boot
+from lab.images import key_path
+from lab.process import run
+
+_AT_ONCE = 4
+# Nobody has this address of the lab's network; its route says unreachable, or no answer comes.
+_NOBODY = "10.99.255.254"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A host of the deployment: its name, its image, what it promises to be."""
+
+    name: str
+    image: str
+    groups: tuple[str, ...]
+    hardened: bool
+
+
+PARTS = (
+    Part("pandora01", "server", ("server", "tentacle"), True),
+    Part("console01", "console", ("console",), True),
+    Part("db01", "database", ("database",), True),
+    Part("web01", "agent-upstream", ("agents",), True),
+    Part("web02", "agent", ("agents",), True),
+    Part("pandora02", "server", ("server", "tentacle"), False),
+    Part("console02", "console", ("console",), False),
+    Part("db02", "database", ("database",), False),
+    Part("web03", "agent-upstream", ("agents",), False),
+    Part("web04", "agent", ("agents",), False),
+    Part("rhel01", "rhel", ("agents",), False),
+)
+UNREACHABLE = "web05"
+
+
+def up(folder: Path, parts: Iterable[Part] = PARTS) -> list[Host]:
+    """Boot the parts, some at a time; write ``inventory.yml`` and ``known_hosts``. On failure, none is left.
+
+    Raises:
+        LabError: a host does not come up.
+    """
+    wanted = tuple(parts)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        booting = [pool.submit(boot, part.image, name=part.name, hardened=part.hardened) for part in wanted]
+    try:
+        hosts = [each.result() for each in booting]
+    except BaseException:
+        for each in booting:
+            if not each.exception():
+                each.result().destroy()
+        raise
+    _introduce(hosts)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "inventory.yml").write_text(inventory(wanted, hosts))
+    (folder / "known_hosts").write_text("".join(host.known_hosts for host in hosts))
+    return hosts
+
+
+def _introduce(hosts: list[Host]) -> None:
+    """Let each host know the others by name, as there are no name servers, and forget what that changed."""
+    names = "".join(f"{host.address} {host.name}\n" for host in hosts)
+    for host in hosts:
+        host.append("/etc/hosts", names)
+        host.mark()
+
+
+def fingerprint() -> str:
+    """The fingerprint of the lab's key, as an inventory promises it."""
+    return run(["ssh-keygen", "-lf", key_path().with_suffix(".pub")]).stdout.split()[1]
+
+
+def inventory(parts: Iterable[Part], hosts: Iterable[Host]) -> str:
+    """The inventory of these hosts, and of one that cannot be reached."""
+    groups: dict[str, list[str]] = {}
+    for part in parts:
+        for group in part.groups:
+            groups.setdefault(group, []).append(part.name)
+    groups.setdefault("agents", []).append(UNREACHABLE)
+    lines = ["all:", "  vars:", "    ansible_user: audit", f"    ansible_ssh_private_key_file: {key_path()}"]
+    lines += ["    audit_user_keys:", f"      - {fingerprint()}", "  hosts:"]
+    for host in hosts:
+        lines += [f"    {host.name}:", f"      ansible_host: {host.address}", f"      ansible_port: {host.port}"]
+        # What the site wants, also where a host does not have it.
+        lines += ["      audit_ssh_port: 31122"]
+    lines += [f"    {UNREACHABLE}:", f"      ansible_host: {_NOBODY}", "      ansible_port: 31122", "  children:"]
+    for group, names in groups.items():
+        lines += [f"    {group}:", "      hosts:", *(f"        {name}:" for name in names)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,3 @@
+set -eu
+# Debian's package leaves its spool to the administrator.
+mkdir -p /var/spool/pandorafms/data_out

@@ -1,0 +1,2 @@
+<?php
+// Where the real console reads the rest of its settings from the database.

@@ -1,0 +1,264 @@
+"""The roles of the lab: services, files, database, console and packages are what the vendor's and the guide's are."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import ssl
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from judging import ask, controls, judge
+
+import lab
+from lab import images, recipes
+from pandora_audit.target import Target
+from pandora_audit.transport import Options
+
+ROLES = [name for name, layer in recipes.LAYERS.items() if layer.services and not name.startswith("common")]
+CONTROLS = controls("tests_ssh")
+# An audit logs in and uses sudo: these tell of it. What systemd keeps of a login is no file of its own choosing.
+LOGS = (
+    "/var/log/journal/",
+    "/var/log/auth.log",
+    "/var/log/secure",
+    "/var/log/syslog",
+    "/var/log/messages",
+    "/var/log/user.log",
+    "/var/log/cron.log",
+    "/var/log/sudo.log",
+    "/var/log/lastlog",
+    "/var/log/wtmp",
+    "/var/log/wtmpdb",
+    "/var/lib/wtmpdb/",
+    "/var/lib/lastlog/",
+    "/var/log/btmp",
+)
+_HOSTS: dict[tuple[str, bool], lab.Host | str] = {}
+
+
+def booted(name: str, hardened: bool = False) -> lab.Host:
+    """A host of the role, booted once; skip, with the reason, where what it is made of cannot be had."""
+    lab.required()
+    if (name, hardened) not in _HOSTS:
+        try:
+            _HOSTS[name, hardened] = lab.boot(name, hardened=hardened)
+        except lab.Unavailable as gone:
+            _HOSTS[name, hardened] = str(gone)
+    host = _HOSTS[name, hardened]
+    if isinstance(host, str):
+        pytest.skip(host)
+    return host
+
+
+def settle(host: lab.Host) -> None:
+    """Wait for what a service still does by itself after its start: a first report, a check of tables."""
+    for _ in range(20):
+        host.mark()
+        time.sleep(1)
+        if not changed(host):
+            return
+
+
+def changed(host: lab.Host) -> set[str]:
+    return {path for path in host.changed_files() if not path.startswith(LOGS)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _afterwards() -> Iterator[None]:
+    yield
+    for host in _HOSTS.values():
+        if isinstance(host, lab.Host):
+            host.destroy()
+    _HOSTS.clear()
+
+
+@pytest.mark.parametrize("hardened", [False, True], ids=["stock", "hardened"])
+@pytest.mark.parametrize("name", ROLES)
+def test_an_audit_changes_nothing_on_a_host_whose_services_run(name: str, hardened: bool) -> None:
+    host = booted(name, hardened)
+    assert host.run("systemctl --failed --no-legend --plain").stdout == ""
+    settle(host)
+    known = host.root.parent / "known_hosts"
+    known.write_text(host.known_hosts)
+    target = Target(name=host.name, address=host.address, user="audit", port=host.port, become=True)
+    machine = ask(target, CONTROLS.values(), Options(known_hosts=known, identity_file=host.key))
+    found = judge(machine, CONTROLS)
+    assert not {name for name, finding in found.items() if finding.fault}
+    assert changed(host) == set()
+
+
+# role, hardened, path, mode owner:group
+FILES = [
+    ("server", False, "/etc/pandora/pandora_server.conf", "770 root:root"),
+    ("server", True, "/etc/pandora/pandora_server.conf", "600 root:root"),
+    ("server", False, "/etc/pandora/pandora_agent.conf", "600 root:root"),
+    ("server", False, "/var/spool/pandora/data_in", "2770 pandora:www-data"),
+    ("server", False, "/var/spool/pandora/data_in/conf", "2770 pandora:www-data"),
+    ("server", False, "/etc/cron.hourly/pandora_db", "750 root:root"),
+    ("tentacle", False, "/etc/tentacle/tentacle_server.conf", "774 root:root"),
+    ("tentacle", True, "/etc/tentacle/tentacle_server.conf", "640 root:pandora"),
+    ("tentacle", True, "/etc/tentacle/tentacle.key", "400 pandora:pandora"),
+    ("console", False, "/var/www/html/pandora_console/include/config.php", "600 www-data:www-data"),
+    ("console", True, "/var/www/html/pandora_console/include/config.php", "600 www-data:www-data"),
+    ("console-nginx", False, "/var/www/html/pandora_console/include/config.php", "600 www-data:www-data"),
+    ("agent-upstream", False, "/usr/share/pandora_agent/plugins", "700 root:root"),
+    ("agent-upstream", False, "/var/log/pandora", "711 root:root"),
+    ("agent", False, "/etc/pandorafms/pandora_agent.conf", "644 root:root"),
+    ("rhel", False, "/usr/share/pandora_agent", "755 pandora:root"),
+    ("rhel", False, "/usr/share/pandora_agent/pandora_agent.conf", "755 pandora:root"),
+    ("rhel", False, "/var/log/secure", "640 root:adm"),
+]
+
+
+@pytest.mark.parametrize(("name", "hardened", "path", "expected"), FILES)
+def test_files_have_the_owners_and_modes_of_the_installers(name: str, hardened: bool, path: str, expected: str) -> None:
+    assert booted(name, hardened).run(f"stat -c '%a %U:%G' {path}").stdout.strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "hardened", "process"),
+    [
+        ("server", False, "root /usr/bin/perl /usr/bin/pandora_server /etc/pandora/pandora_server.conf -D"),
+        ("server", False, "root /usr/bin/perl /usr/bin/pandora_agent /etc/pandora"),
+        ("tentacle", True, "/usr/bin/tentacle_server -F /etc/tentacle/tentacle_server.conf"),
+        ("agent", False, "pandora_agent"),
+        ("agent6", False, "pandora_agent"),
+        ("rhel", False, "httpd -d /etc/httpd"),
+    ],
+)
+def test_processes_look_like_the_vendors(name: str, hardened: bool, process: str) -> None:
+    assert process in booted(name, hardened).run("ps -eo ruser:16,args | tr -s ' '").stdout
+
+
+DATABASES = ["database", "database-trixie", "database-mysql9"]
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_the_database_has_the_seed_and_the_accounts(name: str) -> None:
+    query = "SELECT value FROM tconfig WHERE token = '{}'"
+    for hardened, size, host in [(False, "4", "%"), (True, "12", "10.99.%")]:
+        machine = booted(name, hardened)
+        assert machine.run(f'mysql -N pandora -e "{query.format("pass_size")}"').stdout == f"{size}\n"
+        accounts = machine.run("mysql -N mysql -e \"SELECT Host, ssl_type FROM user WHERE User = 'pandora'\"").stdout
+        assert accounts.rstrip("\n").split("\t") == [host, "ANY" if hardened else ""]
+
+
+@pytest.mark.parametrize("name", DATABASES)
+def test_the_hardened_database_answers_through_tls_only(name: str) -> None:
+    host = booted(name, hardened=True)
+    plain = "--ssl-mode=DISABLED" if "mysql9" in name else "--skip-ssl"
+    mysql = f"mysql -h {host.address} -u pandora -plab-Only-Pandora-7 -N"
+    status = host.run(
+        f"{mysql} --ssl-ca=/usr/local/share/ca-certificates/lab.crt -e \"SHOW STATUS LIKE 'Ssl_version'\""
+    )
+    assert "TLSv1.3" in status.stdout
+    refused = host.run(f"{mysql} {plain} -e 'SELECT 1'", check=False)
+    assert refused.returncode
+    assert "ERROR" in refused.stderr
+
+
+def test_the_stock_database_answers_without_tls() -> None:
+    host = booted("database")
+    command = f"mysql -h {host.address} -u pandora -p'Pandor4!' --skip-ssl -N -e 'SELECT CURRENT_USER()'"
+    assert host.run(command).stdout == "pandora@%\n"
+
+
+def get(host: lab.Host, path: str, *, tls: bool, cookie: str = "") -> http.client.HTTPResponse:
+    """The console's answer; through TLS only with a certificate of the lab's authority for its address."""
+    connection: http.client.HTTPConnection
+    if tls:
+        context = ssl.create_default_context(cafile=str(images.tls() / "ca.pem"))
+        connection = http.client.HTTPSConnection(host.address, timeout=10, context=context)
+    else:
+        connection = http.client.HTTPConnection(host.address, timeout=10)
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers={"Cookie": cookie} if cookie else {})
+        answer = connection.getresponse()
+        answer.read()
+        answer.close()
+    return answer
+
+
+@pytest.mark.parametrize("name", ["console", "console-nginx"])
+def test_the_console_sends_its_cookie_twice(name: str) -> None:
+    flags = []
+    for hardened in (False, True):
+        host = booted(name, hardened)
+        first = get(host, "/pandora_console/index.php", tls=hardened).headers.get_all("Set-Cookie", [])
+        again = get(
+            host, "/pandora_console/index.php", tls=hardened, cookie=first[0].partition(";")[0]
+        ).headers.get_all("Set-Cookie", [])
+        flags.append(["secure" in cookie.lower() and "httponly" in cookie.lower() for cookie in (*first, *again)])
+    # nginx has nothing that mends the console's own cookie.
+    assert flags == [[False, False], [True, name == "console"]]
+
+
+def test_the_hardened_console_hides_its_version_and_leads_to_tls() -> None:
+    host = booted("console", hardened=True)
+    moved = get(host, "/pandora_console/", tls=False)
+    assert (moved.status, moved.headers["Location"][:8]) == (301, "https://")
+    page = get(host, "/pandora_console/index.php", tls=True)
+    assert (page.headers["Server"], page.headers["X-Powered-By"]) == ("Apache", None)
+    assert get(host, "/pandora_console/log/audit.log", tls=True).status == 403
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "answer"),
+    [
+        (". /etc/os-release; echo $ID $VERSION_ID; cat /etc/redhat-release", 0, "rhel 9.4\nRed Hat Enterprise Linux"),
+        ("rpm -q openssl", 0, "openssl-3.0.7-24.el9.x86_64"),
+        ("rpm -qf /etc/redhat-release", 0, "redhat-release-9.4"),
+        ("rpm -qi httpd", 0, "Vendor      : Lab"),
+        ("rpm -qc httpd", 0, "/etc/httpd/conf.d/lab.conf"),
+        ("rpm -q --changelog sudo", 0, "Built for the lab"),
+        ("dnf -q check-update", 100, "openssl.x86_64"),
+        ("dnf -q updateinfo list --security", 0, "RHSA-2026:1001 Important/Sec. openssl-3.0.7-27.el9_4.x86_64"),
+        ("dnf -q repolist", 0, "updates"),
+        ("yum -q check-update --security", 100, "openssl"),
+        ("command -v dpkg apt apt-get", 127, ""),
+        ("systemctl is-active sshd httpd", 0, "active\nactive"),
+    ],
+)
+def test_the_rhel_like_host_answers_as_one(command: str, status: int, answer: str) -> None:
+    said = booted("rhel").run(command, check=False)
+    assert (said.returncode, answer in said.stdout) == (status, True), said.stdout + said.stderr
+
+
+def test_the_hardened_host_is_behind_its_firewall_at_another_port() -> None:
+    stock, hardened = booted("console"), booted("console", hardened=True)
+    assert (stock.port, hardened.port) == (22, 31122)
+    assert not lab.greets(hardened.address, 22)
+    assert "dport { 80, 443, 31122 }" in hardened.run("nft list ruleset").stdout
+    assert stock.run("nft list ruleset").stdout == ""
+
+
+def test_a_full_disk_and_a_suite_that_is_gone_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.required()
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        monkeypatch.setenv("LAB_CACHE", folder)
+        monkeypatch.setitem(recipes.LAYERS, "gone", recipes.Layer(suite="nosuch", packages="dash", folder="base"))
+        with pytest.raises(lab.Unavailable, match="nosuch does not give"):
+            images.image("gone")
+        monkeypatch.setattr(images, "_NEEDED", 1 << 60)
+        with pytest.raises(lab.LabError, match="make room, or set LAB_CACHE"):
+            images.image("bookworm")
+        assert not [path for path in Path(folder, "images").iterdir() if not path.name.startswith(".new")]
+
+
+def test_old_versions_go_unless_a_host_has_them(tmp_path: Path) -> None:
+    current, used, recent, old = (tmp_path / f"x-{digit * 12}" for digit in "0123")
+    for place in (current, used, recent, old):
+        place.mkdir()
+        (tmp_path / f"{place.name}.use").touch()
+    for place in (used, old):
+        os.utime(place, (0, 0))
+        os.utime(tmp_path / f"{place.name}.use", (0, 0))
+    with images.in_use(images.Image((used,), ())):
+        os.utime(tmp_path / f"{used.name}.use", (0, 0))
+        images._prune(current)
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {current.name, used.name, recent.name}
