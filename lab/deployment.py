@@ -30,12 +30,12 @@ class Part:
 
 
 PARTS = (
-    Part("pandora01", "server", ("server", "tentacle"), True),
+    Part("pandora01", "server", ("server", "tentacle", "agents"), True),
     Part("console01", "console", ("console",), True),
     Part("db01", "database", ("database",), True),
     Part("web01", "agent-upstream", ("agents",), True),
     Part("web02", "agent", ("agents",), True),
-    Part("pandora02", "server", ("server", "tentacle"), False),
+    Part("pandora02", "server", ("server", "tentacle", "agents"), False),
     Part("console02", "console", ("console",), False),
     Part("db02", "database", ("database",), False),
     Part("web03", "agent-upstream", ("agents",), False),
@@ -89,7 +89,8 @@ def inventory(parts: Iterable[Part], hosts: Iterable[Host]) -> str:
             groups.setdefault(group, []).append(part.name)
     groups.setdefault("agents", []).append(UNREACHABLE)
     lines = ["all:", "  vars:", "    ansible_user: audit", f"    ansible_ssh_private_key_file: {key_path()}"]
-    lines += ["    audit_user_keys:", f"      - {fingerprint()}", "  hosts:"]
+    # EndPoints, too, are held to all of the guide: it is a demonstration of all of it.
+    lines += ["    audit_scope: estate", "    audit_user_keys:", f"      - {fingerprint()}", "  hosts:"]
     for host in hosts:
         lines += [f"    {host.name}:", f"      ansible_host: {host.address}", f"      ansible_port: {host.port}"]
         # What the site wants, also where a host does not have it.

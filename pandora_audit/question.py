@@ -138,7 +138,8 @@ class Answer:
 
     @property
     def lines(self) -> list[str]:
-        return self.text.splitlines()
+        """The lines of standard output. Only a newline ends one: what else may break a line is part of it."""
+        return self.text.removesuffix("\n").split("\n") if self.text else []
 
     def succeeded(self) -> Answer:
         """This answer, if the program said that it succeeded. Raises NotObserved otherwise."""

@@ -21,6 +21,7 @@ SSHD_WATCHED = (
     "allowgroups",
     "authorizedkeysfile",
     "authorizedkeyscommand",
+    "trustedusercakeys",
     "pidfile",
     "usepam",
 )
@@ -50,21 +51,20 @@ PASSWD = Ask(key="passwd", argv=("getent", "passwd"), keep="s/^([^:]*):[^:]*:/\\
 GROUP = Ask(key="group", argv=("getent", "group"), keep="s/^([^:]*):[^:]*:/\\1:x:/p")
 
 # Of a line of keys only this leaves the host: its options without what environment="…" sets and without a forced
-# command's text (but for a shell's name, or the word that hands over to the caller), its type and its key. A file
-# that is a link is named, not followed: whoever made it chose where it leads.
+# command's text (but for the word that it leaves the choice to the caller), its type and its key.
 _KEYS_KEEP = r"""
 /^\/[^:]*$/p
 /^[^:]*:[[:space:]]*#/d
-s/(command=)"([^"\\]|\\.)*SSH_ORIGINAL_COMMAND([^"\\]|\\.)*"/\1"$SSH_ORIGINAL_COMMAND"/I
+s/(command=)"(\\"|[^"])*(SSH_ORIGINAL_COMMAND|[$][{]?SHELL|internal-sftp|sftp-server)(\\"|[^"])*"/\1"$SHELL"/I
 t environment
-s/(command=)"[[:space:]]*(\/[^ "]*\/)?((ba|da|k|z|c|tc|fi)?sh[[:space:]]*(-[il]+[[:space:]]*)*)"/\1"\3"/I
+s/(command=)"[[:space:]]*(exec[[:space:]]+)?(([^[:space:]"]*\/)?env[[:space:]]+)?SHELLS*[[:space:]]*"/\1"$SHELL"/I
 t environment
-s/(command=)"([^"\\]|\\.)*"/\1"…"/I
+s/(command=)"(\\"|[^"])*"/\1"…"/I
 :environment
-s/environment="([^"\\]|\\.)*"/environment="…"/Ig
-s/((sk-)?(ssh|ecdsa)-[^[:space:]]*[[:space:]]+[A-Za-z0-9+\/=]+).*/\1/p
-"""
-_KEY_LINES = ("grep", "-HF", "-e", "ssh-", "-e", "ecdsa-")
+s/environment="(\\"|[^"])*"/environment="…"/Ig
+s/(AAAA[A-Za-z0-9+\/=]+).*/\1/p
+""".replace("SHELLS", r'([^[:space:]"]*\/)?(ba|da|k|z|c|tc|fi)?sh([[:space:]]+-[[:alnum:]_-]+)')
+_KEY_LINES = ("grep", "-HF", "-e", "AAAA")
 _KEY_FILES = ("authorized_keys", "authorized_keys2")
 
 
@@ -78,13 +78,15 @@ def keys_in_files(key: str, *paths: str) -> Ask:
     return Ask(key=key, argv=(*_KEY_LINES, *paths), root=True, keep=_KEYS_KEEP)
 
 
+# A link is named, not followed: whoever made it chose where it leads.
 AUTHORIZED_KEYS = Ask(
     key="authorized-keys",
     argv=(
-        *("find", "/root", "/home", "-maxdepth", "4"),
+        *("find", "/root/", "/home/", "-maxdepth", "4"),
         *_any_of(
             *(("-type", "f", "-name", name, "-exec", *_KEY_LINES, "{}", "+") for name in _KEY_FILES),
             *(("-type", "l", "-name", name, "-print") for name in _KEY_FILES),
+            ("-type", "l", "-xtype", "d", "-print"),
         ),
     ),
     root=True,

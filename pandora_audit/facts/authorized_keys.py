@@ -12,7 +12,7 @@ from pandora_audit.facts.sshd import Sshd, nothing_withheld
 from pandora_audit.formats import authorized_keys
 from pandora_audit.formats.authorized_keys import AuthorizedKey
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Question
+from pandora_audit.question import Ask, NotObserved, Question, Unreadable
 from pandora_audit.questions import AUTHORIZED_KEYS, PASSWD, SSHD_CONFIG, keys_in_files
 from pandora_audit.verdict import ToDecide
 
@@ -91,7 +91,9 @@ class AuthorizedKeys(Fact):
     def _users(self) -> tuple[_User, ...]:
         """Root, by whatever name, and the people, as far as the machine lists them."""
         rows = (line.split(":") for line in self.answers[PASSWD.key].succeeded().lines)
-        users = (_User(row[0], int(row[2]), row[5]) for row in rows if len(row) > 5 and row[2].isdecimal())
+        users = [_User(row[0], int(row[2]), row[5]) for row in rows if len(row) > 5 and row[2].isdecimal()]
+        if not any(user.is_root for user in users):
+            raise Unreadable("`getent passwd` listed no root: these are not the users of a machine")
         return tuple(
             user for user in users if user.is_root or _FIRST_PERSON <= user.uid != _NOBODY or user.lives_at_home
         )
@@ -117,11 +119,18 @@ class AuthorizedKeys(Fact):
     def _further(self, *, root: bool) -> list[str]:
         """The files of root, or of people, that the first trip did not look for."""
         return [
-            path
-            for path in sorted(self._expected)
-            if self._opens(path, root=root)
-            and not (re.match(r"/(root|home)/", path) and path.endswith(_USUAL) and path.count("/") <= 5)
+            path for path in sorted(self._expected) if self._opens(path, root=root) and not self._was_looked_for(path)
         ]
+
+    def _was_looked_for(self, path: str) -> bool:
+        """Whether the first trip read this file, if it exists: one of a usual name, and not behind a link."""
+        usual = re.match(r"/(root|home)/", path) and path.endswith(_USUAL) and path.count("/") <= 5
+        return bool(usual) and not any(f"{path}/".startswith(f"{link}/") for link in self._links)
+
+    @cached_property
+    def _links(self) -> list[str]:
+        answer = self.answers[AUTHORIZED_KEYS.key]
+        return [] if answer.silence else [line for line in answer.lines if line.startswith("/") and ":" not in line]
 
     def _keys(self, *, root: bool) -> list[AuthorizedKey]:
         """The keys that open root, or people. Raises NotObserved when a file of theirs was not read."""
@@ -138,8 +147,6 @@ class AuthorizedKeys(Fact):
         lines = [line for answer in answers for line in answer.lines]
         for answer in answers:
             nothing_withheld(answer)
-        if links := [line for line in lines if self._opens(line, root=root)]:
-            raise NotObserved(f"{links[0]} is a link, which is not followed: what it leads to is not known")
         return [key for key in authorized_keys.keys(lines) if self._opens(key.file, root=root)]
 
     @cached_property
