@@ -30,11 +30,11 @@ test: $(VENV)/test.lock
 	$(PYTEST) -c selftests/pytest.ini --rootdir . selftests
 
 $(VENV)/audit.lock: requirements.lock
-	@$(MAKE) environment LOCK=requirements.lock
+	@$(MAKE) --no-print-directory environment LOCK=requirements.lock
 	@cp requirements.lock $@
 
 $(VENV)/test.lock: requirements-dev.lock
-	@$(MAKE) environment LOCK=requirements-dev.lock
+	@$(MAKE) --no-print-directory environment LOCK=requirements-dev.lock
 	@cp requirements-dev.lock $@
 
 environment:

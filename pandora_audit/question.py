@@ -79,8 +79,13 @@ class Ask:
 
     @property
     def text(self) -> str:
-        """The question as a report shows it."""
+        """The question as evidence shows it."""
         return self.sh or " ".join(self.argv)
+
+    @property
+    def short(self) -> str:
+        """The question as a sentence names it."""
+        return self.text if len(self.text) <= 60 else f"{self.text[:59]}…"
 
 
 class ProbeKind(enum.StrEnum):

@@ -286,7 +286,7 @@ def parse(raw: bytes, script: Script, said: bytes = b"") -> Answers:
             found[frame.key] = Answer(key=frame.key, question=frame.key, status=0, out=frame.out)
     for key, ask in asks.items():
         if key not in found:
-            silence = f"the connection ended before `{ask.text}` had answered"
+            silence = f"the connection ended before `{ask.short}` had answered"
             found[key] = Answer(key=key, question=ask.text, silence=silence)
     return Answers(found)
 
@@ -379,21 +379,21 @@ def _silence(ask: Ask, frame: _Frame) -> str:
     if code == "role":
         return f"not asked: the machine does not play the role {ask.only_if}"
     if code == "unbounded":
-        return f"`{ask.text}` was not asked: the machine has no `timeout`, which would end it"
+        return f"`{ask.short}` was not asked: the machine has no `timeout`, which would end it"
     if code == "password":
-        return f"only root may run `{ask.text}`, and sudo asks for a password that was not given"
+        return f"only root may run `{ask.short}`, and sudo asks for a password that was not given"
     if code:
-        return f"only root may run `{ask.text}`: {detail or 'this account is not root'}"
+        return f"only root may run `{ask.short}`: {detail or 'this account is not root'}"
     if len(frame.out.removesuffix(_WHOLE)) > ask.limit:
-        return f"`{ask.text}` said more than {ask.limit} bytes"
+        return f"`{ask.short}` said more than {ask.limit} bytes"
     if ask.root and status != 0 and re.match(r"sudo: |Sorry, ", said):
-        return f"sudo refused `{ask.text}`: {said.splitlines()[0][:300]}"
+        return f"sudo refused `{ask.short}`: {said.splitlines()[0][:300]}"
     if status in (124, 137):
-        return f"`{ask.text}` did not end within {ask.seconds} s"
+        return f"`{ask.short}` did not end within {ask.seconds} s"
     if status in (126, 127) and ask.argv:
         return f"`{ask.argv[0]}` could not be run: {said.splitlines()[-1][:300] if said else f'exit {status}'}"
     if status is not None and 128 < status < 193:
-        return f"`{ask.text}` was ended by signal {status - 128}"
+        return f"`{ask.short}` was ended by signal {status - 128}"
     if status is None or not frame.whole:
-        return f"`{ask.text}` was not heard to its end"
+        return f"`{ask.short}` was not heard to its end"
     return ""

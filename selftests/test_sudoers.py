@@ -23,7 +23,7 @@ ANYWHERE = Target(name="x", address="x")
 ASKS = [each for each in plan(ANYWHERE, CONTROLS.values()).questions if isinstance(each, Ask) and each.root]
 PRINTED = commands.sudoers([plan(ANYWHERE, CONTROLS.values())], "least")
 GRANTED = [command.split(" ") for each in ASKS for command in script.sudo_commands(each)]
-FIND = next(argv for argv in GRANTED if "/home" in argv)
+FIND = next(argv for argv in GRANTED if {"/home", "/home/"} & set(argv))
 SSHD = next(argv for argv in GRANTED if "-T" in argv)
 
 
@@ -237,6 +237,30 @@ def test_a_link_of_the_account_shows_nothing_of_others(host: lab.Host, kind: str
         host.run("rm -rf /home/least/.ssh/authorized_keys2 /home/least/a /home/least/b")
     assert "/home/least/.ssh/authorized_keys:" in said.replace("\0", ":")
     assert "hunter2xx" not in said
+
+
+FLIP = """
+cd /home/least
+for i in $(seq 400); do mkdir -p d$i/.ssh; : > d$i/.ssh/authorized_keys; done
+(
+    until [ -e stop ]; do
+        for i in $(seq 400); do ln -sf /root/secret d$i/.ssh/authorized_keys; done
+        for i in $(seq 400); do rm -f d$i/.ssh/authorized_keys; : > d$i/.ssh/authorized_keys; done
+    done
+) > /dev/null 2>&1 &
+"""
+
+
+@pytest.mark.xfail(strict=False, reason="questions.AUTHORIZED_KEYS: find looks, and grep opens later; not every time")
+def test_a_file_that_becomes_a_link_in_time_shows_nothing_of_others(host: lab.Host) -> None:
+    host.run("echo 'ssh-AAAA ecdsa- AAAA hunter2yy' > /root/secret; chmod 600 /root/secret")
+    as_least(host, "sh", "-c", FLIP)
+    try:
+        said = "".join(as_least(host, "sudo", "-n", *FIND).stdout for _ in range(60))
+    finally:
+        host.run("touch /home/least/stop; sleep 1; rm -rf /home/least/d* /home/least/stop /root/secret")
+    assert "/home/audit/.ssh/authorized_keys" in said
+    assert "hunter2yy" not in said
 
 
 # --- what its use leaves in the log ---
