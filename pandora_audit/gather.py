@@ -123,12 +123,8 @@ class Plan:
     @property
     def questions(self) -> tuple[Question, ...]:
         """The questions of the first trip, each once, in a stable order. Raises ValueError for two under one key."""
-        found: dict[str, Question] = {}
-        for kind in sorted(self.facts, key=lambda kind: kind.fact_name()):
-            for question in kind.questions:
-                if found.setdefault(question.key, question) != question:
-                    raise ValueError(f"two different questions are called {question.key!r}")
-        return tuple(found.values())
+        kinds = sorted(self.facts, key=lambda kind: kind.fact_name())
+        return _each_once(question for kind in kinds for question in kind.questions)
 
 
 def ask_machine(plan: Plan, network: Network, password: Callable[[], str | None]) -> Machine:
@@ -156,12 +152,21 @@ def ask_machine(plan: Plan, network: Network, password: Callable[[], str | None]
 
 def _further(facts: Iterable[type[Fact]], machine: Machine) -> tuple[Question, ...]:
     """The questions of the second trip. A fact that cannot tell its own says so again when it is read."""
-    found: dict[str, Question] = {}
+    found: list[Question] = []
     for kind in sorted(facts, key=lambda kind: kind.fact_name()):
         try:
-            found |= {question.key: question for question in kind.then(machine.seen)}
+            found += kind.then(machine.seen)
         except NotObserved:
             continue
+    return _each_once(found)
+
+
+def _each_once(questions: Iterable[Question]) -> tuple[Question, ...]:
+    """Each question once. Raises ValueError for two under one key."""
+    found: dict[str, Question] = {}
+    for question in questions:
+        if found.setdefault(question.key, question) != question:
+            raise ValueError(f"two different questions are called {question.key!r}")
     return tuple(found.values())
 
 

@@ -66,6 +66,7 @@ s/(AAAA[A-Za-z0-9+\/=]+).*/\1/p
 """.replace("SHELLS", r'([^[:space:]"]*\/)?(ba|da|k|z|c|tc|fi)?sh([[:space:]]+-[[:alnum:]_-]+)')
 _KEY_LINES = ("grep", "-HF", "-e", "AAAA")
 _KEY_FILES = ("authorized_keys", "authorized_keys2")
+_ONLY_KEY_FILES = tuple(f"--include={name}" for name in _KEY_FILES)
 
 
 def _any_of(*alternatives: tuple[str, ...]) -> tuple[str, ...]:
@@ -78,13 +79,14 @@ def keys_in_files(key: str, *paths: str) -> Ask:
     return Ask(key=key, argv=(*_KEY_LINES, *paths), root=True, keep=_KEYS_KEEP)
 
 
-# A link is named, not followed: whoever made it chose where it leads.
+# A link is named, not followed: whoever made it chose where it leads. grep -r follows none that it finds, not even
+# one that was a file a moment ago, and passes over pipes.
 AUTHORIZED_KEYS = Ask(
     key="authorized-keys",
     argv=(
         *("find", "/root/", "/home/", "-maxdepth", "4"),
         *_any_of(
-            *(("-type", "f", "-name", name, "-exec", *_KEY_LINES, "{}", "+") for name in _KEY_FILES),
+            ("-type", "d", "-name", ".ssh", "-exec", "grep", "-rHF", *_ONLY_KEY_FILES, "-e", "AAAA", "{}", "+"),
             *(("-type", "l", "-name", name, "-print") for name in _KEY_FILES),
             ("-type", "l", "-xtype", "d", "-print"),
         ),

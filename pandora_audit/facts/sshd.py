@@ -691,8 +691,7 @@ def nothing_withheld(answer: Answer) -> None:
 def _banner_question(path: str) -> Ask:
     if path == "/etc/issue.net":
         return _BANNER
-    name = re.sub(r"[^a-z0-9._-]", "_", path.lower())
-    return Ask(key=f"{_BANNER.key}@{name}", sh=f"head -c 8192 {path}")
+    return Ask(key=f"{_BANNER.key}@{path.encode().hex()}", sh=f"head -c 8192 {path}")
 
 
 def _beyond_loopback(lines: Iterable[str]) -> frozenset[int]:
