@@ -9,6 +9,7 @@ import inspect
 import re
 import textwrap
 import tomllib
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,7 @@ def findings(name: str) -> dict[str, Finding]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _lab(request: pytest.FixtureRequest) -> None:
+def _lab(request: pytest.FixtureRequest) -> Iterator[None]:
     """The machines that the selected tests need, several at a time and ahead of the tests."""
     lab.required()
     items = [item for item in request.session.items if item.module is request.module]
@@ -137,6 +138,8 @@ def _lab(request: pytest.FixtureRequest) -> None:
     everything = any("name" not in item.callspec.params for item in items if hasattr(item, "callspec"))
     for name in MACHINES if everything else wanted:
         _ASKED.setdefault(name, _POOL.submit(_ask, name))
+    yield
+    _POOL.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize(("name", "control"), ROWS, ids=[f"{control} | {name}" for name, control in ROWS])
