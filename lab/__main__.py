@@ -76,7 +76,7 @@ def _audit(_: argparse.Namespace) -> int:
 
 
 def _record(arguments: argparse.Namespace) -> int:
-    return _pytest(f"--record={arguments.folder.resolve()}")
+    return _pytest(f"--record={arguments.folder.resolve()}", "--level=strict")
 
 
 def _pytest(*options: str) -> int:
@@ -84,10 +84,11 @@ def _pytest(*options: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         deployment.up(place)
-        command = [sys.executable, "-m", "pytest", f"--inventory={place / 'inventory.yml'}"]
-        return subprocess.run(
-            [*command, f"--known-hosts={place / 'known_hosts'}", *options], cwd=_ROOT, check=False
-        ).returncode
+        # From within the folder: the path of an inventory is part of a recording.
+        command = [sys.executable, "-m", "pytest", "-c", str(_ROOT / "pytest.ini"), f"--rootdir={_ROOT}"]
+        command += ["--inventory=inventory.yml", "--known-hosts=known_hosts", *options]
+        chapters = sorted(map(str, _ROOT.glob("tests_*")))
+        return subprocess.run([*command, *chapters], cwd=place, check=False).returncode
 
 
 def _list(_: argparse.Namespace) -> None:

@@ -316,14 +316,13 @@ def _explain(failure: LabError, step: _Step) -> None:
 
 
 def _sources(suite: str) -> str:
-    """This machine's own Debian source, for the suite; elsewhere, Debian's."""
-    system = dict(re.findall(r'^(\w+)="?([^"\n]*)', Path("/etc/os-release").read_text(), re.MULTILINE))
-    here = system.get("VERSION_CODENAME", "")
-    source = Path("/etc/apt/sources.list.d/debian.sources")
-    text = source.read_text() if system.get("ID") == "debian" and here and source.exists() else ""
-    if not re.search(rf"^Suites:.*\b{here}\b", text, re.MULTILINE):
-        keyring = "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg"
-        text = f"Types: deb\nURIs: http://deb.debian.org/debian\nSuites: {here}\nComponents: main\n{keyring}\n"
+    """This machine's own Debian sources (or the deb822 file that LAB_SOURCES names), for the suite."""
+    source = Path(os.environ.get("LAB_SOURCES", "/etc/apt/sources.list.d/debian.sources"))
+    text = source.read_text() if source.exists() else ""
+    named = re.search(r"^Suites:\s*([a-z]+)", text, re.MULTILINE)
+    if named is None:
+        raise LabError(f"{source} names no Debian suite to build images from; name such a file in LAB_SOURCES.")
+    here = named[1]
     stanzas = re.split(r"\n\s*\n", text.strip())
     if suite == "sid":  # it has neither updates nor security
         first = next(stanza for stanza in stanzas if re.search(rf"^Suites:.*\b{here}(?!-)\b", stanza, re.MULTILINE))

@@ -21,3 +21,6 @@ vrrp_instance tentacle {
     }
 }
 END
+# Or it finds nobody at its first check, and says four seconds later that somebody is there.
+mkdir -p /etc/systemd/system/haproxy.service.d
+printf '[Unit]\nAfter=tentacle_serverd.service\n' > /etc/systemd/system/haproxy.service.d/lab.conf
