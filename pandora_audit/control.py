@@ -71,8 +71,9 @@ class Control:
         title: the compliant state as one sentence.
         why, fix, impact: the docstring's parts; impact says what the fix may break and what to fix first.
         test: the function that judges; its parameters name the facts it needs.
+        needs: those names.
         promises: the site's promises that the function reads, found in its code.
-        source: its text, for the phrases "expected" and "observed".
+        chapter: the id's first part.
     """
 
     id: str

@@ -15,8 +15,18 @@ from pandora_audit.finding import Finding
 from pandora_audit.gather import Machine, Plan, ask_machine
 from pandora_audit.target import Target
 from pandora_audit.transport import Network, Options
+from pandora_audit.verdict import Word
 
 ROOT = Path(__file__).parent.parent
+
+# Verdicts as the tables of machines write them.
+SHORT = {
+    "C": Word.COMPLIANT,
+    "N": Word.NOT_COMPLIANT,
+    "n/a": Word.NOT_APPLICABLE,
+    "?": Word.TO_DECIDE,
+    "E": Word.NOT_ASSESSED,
+}
 
 
 def _module(path: Path) -> ModuleType:

@@ -17,25 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judging import controls, judge, plan
+from judging import SHORT, controls, judge, plan
 
 from pandora_audit.gather import Machine
 from pandora_audit.question import Answer, Answers, NotObserved, Wire
 from pandora_audit.target import Target
-from pandora_audit.verdict import Word
 
 FOLDER = Path(__file__).parent / "recorded"
 MACHINES: dict[str, dict[str, Any]] = {
     row["machine"]: row for path in sorted(FOLDER.glob("*.toml")) for row in tomllib.loads(path.read_text())["machine"]
 }
 ROWS = [(name, control) for name, row in MACHINES.items() for control in row["expect"]]
-SHORT = {
-    "C": Word.COMPLIANT,
-    "N": Word.NOT_COMPLIANT,
-    "n/a": Word.NOT_APPLICABLE,
-    "?": Word.TO_DECIDE,
-    "E": Word.NOT_ASSESSED,
-}
 CONTROLS = controls("tests_ssh")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judging import ask, controls, judge, plan
+from judging import SHORT, ask, controls, judge, plan
 
 import lab
 from pandora_audit import commands
@@ -26,20 +26,12 @@ from pandora_audit.gather import Machine
 from pandora_audit.promises import Promises
 from pandora_audit.target import Target
 from pandora_audit.transport import Options
-from pandora_audit.verdict import Word
 
 TABLE = Path(__file__).parent / "machines" / "ssh_server.toml"
 MACHINES: dict[str, dict[str, Any]] = {
     row["machine"]: row for row in tomllib.loads(TABLE.read_text("utf-8"))["machine"]
 }
 ROWS = [(name, control) for name, row in MACHINES.items() for control in row["expect"]]
-SHORT = {
-    "C": Word.COMPLIANT,
-    "N": Word.NOT_COMPLIANT,
-    "n/a": Word.NOT_APPLICABLE,
-    "?": Word.TO_DECIDE,
-    "E": Word.NOT_ASSESSED,
-}
 CONTROLS = controls("tests_ssh")
 
 # The guide applied, as an administrator would: one drop-in that sorts first, and a notice.
