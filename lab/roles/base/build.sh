@@ -54,7 +54,7 @@ install -m 600 /run/lab/host.key /etc/ssl/private/host.key
 
 # Packages come from where the machine that builds takes them; that is nothing for the image to tell.
 rm -f /etc/apt/sources.list /etc/apt/sources.list.d/* /etc/apt/apt.conf.d/99mmdebstrap
-printf 'deb http://deb.debian.org/debian %s main\n' "$LAB_SUITE" > /etc/apt/sources.list
+printf 'deb http://packages.invalid/debian %s main\n' "$LAB_SUITE" > /etc/apt/sources.list
 rm -rf /var/lib/apt/lists/*
 echo LANG=C.UTF-8 > /etc/default/locale
 touch /etc/.updated /var/.updated
