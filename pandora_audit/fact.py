@@ -49,13 +49,18 @@ class Fact:
         return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
     @classmethod
+    def first(cls, promises: Promises) -> tuple[Question, ...]:
+        """The questions of the first trip; what they name may depend on what the site promised."""
+        return cls.questions
+
+    @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
         """The questions of the second trip: what depends on an answer. Raises NotObserved if they cannot be known."""
         return ()
 
     def evidence(self) -> tuple[Answer, ...]:
         """The answers that this fact reads, for reports; of the second trip those that were given."""
-        keys = [question.key for question in self.questions]
+        keys = [question.key for question in self.first(self.seen.promises)]
         prefixes = tuple(f"{key}@" for key in keys)
         later = [key for key in self.answers if key.startswith(prefixes)]
         return tuple(self.answers[key] for key in (*keys, *later))

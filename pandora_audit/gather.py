@@ -124,7 +124,7 @@ class Plan:
     def questions(self) -> tuple[Question, ...]:
         """The questions of the first trip, each once, in a stable order. Raises ValueError for two under one key."""
         kinds = sorted(self.facts, key=lambda kind: kind.fact_name())
-        return _each_once(question for kind in kinds for question in kind.questions)
+        return _each_once(question for kind in kinds for question in kind.first(self.target.promises))
 
 
 def ask_machine(plan: Plan, network: Network, password: Callable[[], str | None]) -> Machine:

@@ -77,6 +77,12 @@ YES_NO = Kind("yes or no", _yes_or_no)
 TEXT = matching("text", r"(?s).*\S.*")
 PATH = matching("absolute path", r"/[^\0\n]*")
 USER = matching("user name", r"[A-Za-z0-9_.][A-Za-z0-9_.@\\-]*\$?")
+SUDOER = matching("user, or %group", r"%?[A-Za-z0-9_.][A-Za-z0-9_.@\\ -]*\$?")
+SERVICE = matching(
+    "tcp/PORT, udp/PORT or tcp/FIRST-LAST, and a unit if it must be that one",
+    r"(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?( [A-Za-z0-9:_.@\\-]+)?",
+)
+URL = matching("https://… URL", r"https?://[^\s/?#]+(/[^\s]*)?")
 FINGERPRINT = matching("SHA256:… fingerprint", r"SHA256:[A-Za-z0-9+/]{43}")
 
 
@@ -106,6 +112,88 @@ class Promises:
     directory: str | None = field(
         default=None,
         metadata=_says(TEXT, "the identity service that limits who may log in (sssd, ad, ipa, …)"),
+    )
+    named_users: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_says(listed(USER), "the interactive accounts, each of them one person's; `[]`: nobody logs in"),
+    )
+    automation_accounts: tuple[str, ...] = field(
+        default=(),
+        metadata=_says(listed(USER), "accounts of programs that log in: backups, orchestration, this audit"),
+    )
+    service_accounts: tuple[str, ...] = field(
+        default=(),
+        metadata=_says(listed(USER), "accounts of applications besides those of Pandora FMS; nobody logs in as one"),
+    )
+    sudoers: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_says(listed(SUDOER), "who may become root through sudo: users, and %groups"),
+    )
+    account: str | None = field(
+        default=None,
+        metadata=_says(USER, "this audit's own account (by default the one that it enters by)"),
+    )
+    crack: str | None = field(
+        default=None,
+        metadata=_says(PATH, "a word list on the auditor's machine; passwords in it are weak too"),
+    )
+    patch_days: int = field(
+        default=30,
+        metadata=_says(number(0, 365), "days that a security update may wait"),
+    )
+    restart_days: int = field(
+        default=7,
+        metadata=_says(number(0, 365), "days that patched software may go on running unpatched"),
+    )
+    patching: int = field(
+        default=35,
+        metadata=_says(number(1, 365), "days within which packages are upgraded, whoever drives it"),
+    )
+    logs_to: tuple[str, ...] = field(
+        default=(),
+        metadata=_says(listed(TEXT), "the machines that logs are copied to"),
+    )
+    services: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_says(listed(SERVICE), "ports open by design besides those that Pandora FMS documents; `[]`: none"),
+    )
+    firewall: Literal["host", "network"] = field(
+        default="host",
+        metadata=_says(
+            choice("host", "network"), "`network`: the network before this machine filters, as an attestation says"
+        ),
+    )
+    clock_offset: int = field(
+        default=1000,
+        metadata=_says(number(1, 60000), "milliseconds that the clock may be off"),
+    )
+    baseline: str | None = field(
+        default=None,
+        metadata=_says(PATH, "the accepted baseline of this host, a file beside the inventory"),
+    )
+    db_clients: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_says(
+            listed(TEXT), "addresses, networks or names that the database serves; `[]`: only its own machine"
+        ),
+    )
+    db_accounts: tuple[str, ...] = field(
+        default=(),
+        metadata=_says(listed(USER), "database accounts of Pandora FMS besides those that its files name"),
+    )
+    db_options: str | None = field(
+        default=None,
+        metadata=_says(PATH, "the option file, on the host, with which the audit's own account asks the database"),
+    )
+    ca: str | None = field(
+        default=None,
+        metadata=_says(
+            PATH, "the CA certificates, on the auditor's machine, that the deployment's own certificates chain to"
+        ),
+    )
+    console_url: str | None = field(
+        default=None,
+        metadata=_says(URL, "where people open the console"),
     )
     scope: Literal["role", "estate"] = field(
         default="role",

@@ -36,6 +36,10 @@ _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
 }
 
 
+PERL = "#!perl\n"
+"""What a host-side filter begins with that sed cannot express: a digest, ``crypt``, several lines at once."""
+
+
 def places(program: str) -> tuple[str, ...]:
     """The absolute paths at which a program is looked for, in order."""
     if program.startswith("/"):
@@ -56,7 +60,8 @@ class Ask:
         limit: how many bytes of standard output leave the host.
         stdin: what the program reads; the only way for a secret or a word list to reach a host.
         only_if: asked only where this role was detected or promised.
-        keep: a ``sed -nE`` program run on the host; only what it prints leaves the host.
+        keep: a ``sed -nE`` program run on the host by the account that logs in; only what it prints leaves the host.
+            With the first line ``#!perl`` it is a program for ``perl -n`` instead.
     """
 
     key: str
@@ -76,6 +81,10 @@ class Ask:
             raise ValueError(f"question {self.key}: a privileged question is an argv, not a shell text")
         if self.root and any(not word or set(word) & set(" \t\n\\*?[]") for word in self.argv):
             raise ValueError(f"question {self.key}: sudo joins arguments and expands patterns; no blanks or wildcards")
+
+    @property
+    def needs_perl(self) -> bool:
+        return self.keep.startswith(PERL)
 
     @property
     def text(self) -> str:

@@ -112,7 +112,8 @@ run() {
 # What a program says, and a last line if that was all of it. The filter holds one line at a time: not any length.
 hear() {
   if [ -z "$keep" ]; then timeout $((sec + 3)) head -c "$lim" && printf '\\n.'; return; fi
-  { ulimit -v 262144; timeout $((sec + 3)) sed -nE "$keep" && printf '\\n.'; } | head -c $((lim + 2))
+  case $keep in '#!perl'*) set -- perl -n -e "$keep" ;; *) set -- sed -nE "$keep" ;; esac
+  { ulimit -v 262144; timeout $((sec + 3)) "$@" && printf '\\n.'; } | head -c $((lim + 2))
 }
 # A question that is not run still takes its share of our stdin.
 no() { printf '@%s 0\\n!%s\\n.%s - 0\\n' "$key" "$1" "$key"; [ "$feed" = 0 ] || head -c "$feed" >/dev/null; }
@@ -395,5 +396,5 @@ def _silence(ask: Ask, frame: _Frame) -> str:
     if status is not None and 128 < status < 193:
         return f"`{ask.short}` was ended by signal {status - 128}"
     if status is None or not frame.whole:
-        return f"`{ask.short}` was not heard to its end"
+        return f"`{ask.short}` was not heard to its end" + (" (its filter is for perl)" if ask.needs_perl else "")
     return ""

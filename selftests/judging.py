@@ -40,10 +40,11 @@ def _module(path: Path) -> ModuleType:
     return sys.modules[name]
 
 
-def controls(*chapters: str) -> dict[str, Control]:
-    """The controls of these chapters' folders (all of them by default) by id."""
-    folders = [ROOT / chapter for chapter in chapters] or sorted(ROOT.glob("tests_*"))
-    modules = [_module(path) for folder in folders for path in sorted(folder.glob("test_*.py"))]
+def controls(*places: str) -> dict[str, Control]:
+    """The controls of these folders or files (all chapters by default) by id."""
+    paths = [ROOT / place for place in places] or sorted(ROOT.glob("tests_*"))
+    files = [file for path in paths for file in ([path] if path.suffix else sorted(path.glob("test_*.py")))]
+    modules = [_module(path) for path in files]
     found = [control for module in modules for each in vars(module).values() if (control := control_of(each))]
     return {control.id: control for control in found}
 

@@ -21,7 +21,8 @@ from judging import controls, plan
 import lab
 from pandora_audit import script
 from pandora_audit.gather import Plan
-from pandora_audit.question import Answers, Ask, NotObserved, Role
+from pandora_audit.promises import Promises
+from pandora_audit.question import PERL, Answers, Ask, NotObserved, Role
 from pandora_audit.target import Target
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the script is for Linux: it reads /proc/uptime")
@@ -154,8 +155,17 @@ def test_only_what_is_kept_leaves(shell: list[str]) -> None:
     assert asked([ask], shell)["a"].lines == ["port 22", "port 23"]
 
 
-def test_a_filter_that_fails_is_no_answer(shell: list[str]) -> None:
-    assert asked([Ask(key="a", sh="echo x", keep="s/(/")], shell)["a"].silence
+def test_what_perl_keeps_leaves(shell: list[str]) -> None:
+    judged = PERL + 'print length($1), "\\n" if /^password (.*)/'
+    ask = Ask(key="a", sh="echo password hunter2; echo password", keep=judged)
+    sent = raw(plain(script.compose([ask], marker=MARKER)), shell)
+    assert b"hunter2" not in sent
+    assert asked([ask], shell)["a"].lines == ["7"]
+
+
+@pytest.mark.parametrize("keep", ["s/(/", PERL + "die", PERL + "("])
+def test_a_filter_that_fails_is_no_answer(keep: str, shell: list[str]) -> None:
+    assert asked([Ask(key="a", sh="echo x", keep=keep)], shell)["a"].silence
 
 
 # --- time ---
@@ -496,6 +506,9 @@ class Kind:
 
     def fact_name(self) -> str:
         return self.name
+
+    def first(self, promises: Promises) -> tuple[Ask, ...]:
+        return self.questions
 
 
 def test_one_key_for_two_questions_is_refused() -> None:
