@@ -7,22 +7,30 @@ import datetime
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
-from pandora_audit import exceptions, finding
-from pandora_audit.control import Control, Duty, Severity
+from pandora_audit import attestations, exceptions, finding
+from pandora_audit.across import Across, F, Share, known_across
+from pandora_audit.attestations import Attestation
+from pandora_audit.control import VERDICTS, Control, Duty, Severity, Subject
 from pandora_audit.exceptions import Leftover, SiteException
-from pandora_audit.fact import known_facts
+from pandora_audit.fact import Fact, known_facts
 from pandora_audit.finding import Finding
 from pandora_audit.gather import Gathering, Machine, Plan, ask_machine
-from pandora_audit.question import Role
+from pandora_audit.promises import Promises
+from pandora_audit.question import Answer, NotObserved, Role
 from pandora_audit.record import Recorder, replayed
 from pandora_audit.target import Target
 from pandora_audit.transport import Network, Options
-from pandora_audit.verdict import NotApplicable, Word
+from pandora_audit.verdict import Attested, NotApplicable, ToDecide, Word
+from pandora_audit.verdicts import Verdicts
 
 # Chapters of the machine itself. An EndPoint is not held to them, unless its site says so.
 _MACHINE_CHAPTERS = ("ssh", "system")
-_WORDS = ("target", "promises", "level")
+# What makes an installation of Pandora FMS: EndPoints alone are none.
+_COMPONENTS = frozenset(Role) - {Role.AGENT}
+_WORDS = ("target", "promises", "level", "attestation", VERDICTS)
+_DEPLOYMENTS_WORDS = ("promises", "level", "attestation")
 
 
 @dataclass(kw_only=True)
@@ -46,17 +54,29 @@ class Audit:
         findings: what was concluded so far, without evidence (reports have had it).
         unpromised: the roles that a host plays and its inventory does not promise.
         unwritten: reports and records that could not be written, as sentences.
+        outside: hosts that the inventory knows and this run does not ask, as shares, by their deployment.
+        across: the facts of deployments that this run needs.
+        shares: what the hosts of each deployment told of each of them, by (deployment, fact).
+        members: the hosts of each deployment, as shares without a value.
         machine: the one in hand; others are not kept.
+        deployment: the one in hand, after all machines.
         partial: why the run did not reach its end; empty when it did.
     """
 
     settings: Settings
     targets: tuple[Target, ...]
     exceptions: tuple[SiteException, ...] = ()
+    attestations: tuple[Attestation, ...] = ()
+    outside: Mapping[str, tuple[Share, ...]] = field(default_factory=dict)
+    across: frozenset[type[Across]] = frozenset()
+    shares: dict[tuple[str, str], list[Share]] = field(default_factory=dict)
+    members: dict[str, list[Share]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     unpromised: dict[str, tuple[Role, ...]] = field(default_factory=dict)
     unwritten: list[str] = field(default_factory=list)
     machine: Machine | None = None
+    deployment: Target | None = None
+    asked_at: float = 0.0
     partial: str = ""
 
     # --- before anybody connects ---
@@ -66,6 +86,18 @@ class Audit:
         if target.promised is None or control.chapter not in _MACHINE_CHAPTERS:
             return True
         return not (target.promised == {Role.AGENT} and target.promises.scope == "role")
+
+    def deployments(self) -> Iterator[Target]:
+        """The deployments of this run, as what verdicts are about."""
+        for name in dict.fromkeys(target.promises.deployment for target in self.targets):
+            yield Target(name=name, address="", backend="deployment")
+
+    def subjects(self, control: Control) -> Iterator[Target]:
+        """What a control is judged on: hosts, or deployments."""
+        if control.subject is Subject.HOST:
+            yield from (target for target in self.targets if self.applies(control, target))
+        else:
+            yield from self.deployments()
 
     def gathering(self, plans: Iterable[Plan]) -> tuple[Gathering, Network]:
         """The machines of these plans, to be asked side by side."""
@@ -85,21 +117,47 @@ class Audit:
 
         Raises NotObserved, NotApplicable as facts and roles do; LookupError when nobody provides the name.
         """
+        if name == "level":
+            return self.settings.level
+        if name == "attestation" and control is not None:
+            return self._attested(control)
+        if self.deployment is not None:
+            return self._of_deployment(name, self.deployment.name, control)
         machine = self.machine
         if machine is None:
             raise LookupError(f"{name}: no machine is being judged")
-        if name in _WORDS:
-            return {
-                "target": machine.target,
-                "promises": machine.target.promises,
-                "level": self.settings.level,
-            }[name]
+        if name in ("target", "promises"):
+            return machine.target if name == "target" else machine.target.promises
+        if name == VERDICTS:
+            mine = (found for found in self.findings if found.host == machine.target.name)
+            return Verdicts(found for found in mine if not found.control.is_rollup)
         if name in set(Role):
             return machine.role(Role(name))
         return machine.fact(known_facts()[name])
 
+    def _of_deployment(self, name: str, deployment: str, control: Control | None) -> object:
+        if name == "promises":
+            members = [share.promises for share in self.members.get(deployment, ())]
+            return Promises.agreed(members, control.promises if control else ())
+        shares = [*self.shares.get((deployment, name), ()), *self.outside.get(deployment, ())]
+        return known_across()[name](shares)
+
+    def contribute(self, machine: Machine) -> None:
+        """Take from the machine what its deployment needs, before it is forgotten."""
+        target = machine.target
+        self.asked_at = max(self.asked_at, machine.asked_at)
+        roles = frozenset(role for role, state in machine.roles.items() if state.state == "present")
+        roles |= target.promised or frozenset()
+        known = Share(host=target.name, roles=roles, promises=target.promises, silence=machine.silence)
+        self.members.setdefault(target.promises.deployment, []).append(known)
+        for kind in self.across:
+            share = _share(kind, machine, known)
+            self.shares.setdefault((target.promises.deployment, kind.fact_name()), []).append(share)
+
     def in_scope(self, control: Control) -> None:
         """Raises NotApplicable for a chapter of the machine on what turns out to be an EndPoint."""
+        if self.deployment is not None:
+            self._is_an_installation(self.deployment.name)
         machine = self.machine
         if machine is None or machine.silence or control.chapter not in _MACHINE_CHAPTERS:
             return
@@ -108,14 +166,44 @@ class Audit:
         if plays == {Role.AGENT} and machine.target.promises.scope == "role":
             raise NotApplicable("an EndPoint is held to the agent controls only (audit_scope: estate widens it)")
 
+    def _is_an_installation(self, deployment: str) -> None:
+        """Raises NotApplicable where nothing but EndPoints, or machines without Pandora FMS, was asked."""
+        known = [*self.members.get(deployment, ()), *self.outside.get(deployment, ())]
+        if not any(share.roles & _COMPONENTS or (share.silence and not share.roles) for share in known):
+            raise NotApplicable("no server, console, database or Tentacle of Pandora FMS is among the hosts")
+
     # --- concluding ---
 
     def conclude(self, control: Control, arguments: Mapping[str, object], raised: BaseException | None) -> Finding:
-        machine = self.machine
-        if machine is None:
+        found = finding.conclude(control, self._subject, arguments, raised, self.exceptions, self._day)
+        if not control.attestable or found.word not in (Word.NOT_COMPLIANT, Word.TO_DECIDE):
+            return found
+        held = attestations.current(self.attestations, control.id, self._subject, self._day)
+        beside = f"{held}; without it: {found.told}"
+        return dataclasses.replace(found, word=Word.ATTESTED, reason=beside, observed="") if held else found
+
+    @property
+    def _subject(self) -> str:
+        """The name of the machine or of the deployment in hand."""
+        if self.deployment is not None:
+            return self.deployment.name
+        if self.machine is None:
             raise LookupError("no machine is being judged")
-        day = datetime.datetime.fromtimestamp(machine.asked_at, datetime.UTC).date()
-        return finding.conclude(control, machine.target.name, arguments, raised, self.exceptions, day)
+        return self.machine.target.name
+
+    @property
+    def _day(self) -> datetime.date:
+        """The day on which it was asked."""
+        asked_at = self.machine.asked_at if self.machine is not None else self.asked_at
+        return datetime.datetime.fromtimestamp(asked_at, datetime.UTC).date()
+
+    def _attested(self, control: Control) -> object:
+        """Raises the verdict on what only a person can tell: attested, or to decide."""
+        held = attestations.current(self.attestations, control.id, self._subject, self._day)
+        if held:
+            raise Attested(str(held))
+        gone = attestations.lapsed(self.attestations, control.id, self._subject, self._day)
+        raise ToDecide(f"the attestation ended: {gone}" if gone else f"nobody has attested it: {control.title}")
 
     def keep(self, found: Finding) -> None:
         self.findings.append(dataclasses.replace(found, evidence=()))
@@ -125,7 +213,12 @@ class Audit:
         return sorted(self.findings, key=lambda found: found.key)
 
     def counts(self) -> dict[Word, int]:
-        return {word: sum(found.word is word for found in self.findings) for word in Word}
+        return {word: sum(found.word is word for found in self.counted) for word in Word}
+
+    @property
+    def counted(self) -> list[Finding]:
+        """The findings that counts and gates look at: all but those that sum up others."""
+        return [found for found in self.findings if not found.control.is_rollup]
 
     def leftovers(self, today: datetime.date) -> tuple[Leftover, ...]:
         """The site's exceptions to renew or remove."""
@@ -135,7 +228,7 @@ class Audit:
             for found in self.findings
             if found.word is Word.COMPLIANT or found.word.is_finding
         }
-        hosts = [target.name for target in self.targets]
+        hosts = [target.name for target in (*self.targets, *self.deployments())]
         return exceptions.leftovers(self.exceptions, used, judged, hosts, today)
 
     # --- the end ---
@@ -144,7 +237,7 @@ class Audit:
         """The findings that break a build: severe enough, and not merely to be considered."""
         return [
             found
-            for found in self.findings
+            for found in self.counted
             if found.word.is_finding
             and found.control.severity >= self.settings.fail_on
             and found.control.duty is not Duty.CONSIDER
@@ -154,14 +247,40 @@ class Audit:
         """0 clean, 1 findings at the gate, 10 too much not assessed, 11 both. Nothing assessed is never 0."""
         counts = self.counts()
         unassessed = counts[Word.NOT_ASSESSED]
-        assessed = len(self.findings) - unassessed - counts[Word.NOT_APPLICABLE] - counts[Word.TO_DECIDE]
+        assessed = len(self.counted) - unassessed - counts[Word.NOT_APPLICABLE] - counts[Word.TO_DECIDE]
         silent = unassessed > self.settings.max_unassessed or not assessed
         return (1 if self.at_the_gate() else 0) + (10 if silent else 0)
 
 
-def unknown_words(names: Collection[str]) -> list[str]:
-    """The argument names that nobody provides."""
-    return [name for name in names if name not in known_facts() and name not in (*_WORDS, *Role)]
+def _share(kind: type[Across], machine: Machine, known: Share) -> Share:
+    """What one machine contributes to a fact of its deployment."""
+    read: list[Fact] = []
+
+    def look(fact: type[F], /) -> F:
+        read.append(machine.fact(fact))
+        return cast(F, read[-1])
+
+    def evidence() -> tuple[Answer, ...]:
+        answers = {answer.key: answer for fact in read for answer in fact.evidence()}
+        return tuple(dataclasses.replace(each, question=f"{known.host}: {each.question}") for each in answers.values())
+
+    if known.silence:
+        return known
+    try:
+        return dataclasses.replace(known, value=kind.share(look), evidence=evidence())
+    except NotObserved as silent:
+        return dataclasses.replace(known, silence=silent.reason, evidence=evidence())
+    except NotApplicable as absent:
+        return dataclasses.replace(known, absent=str(absent))
+
+
+def unknown_words(control: Control) -> list[str]:
+    """The argument names that nobody provides to a control of this subject."""
+    if control.subject is Subject.HOST:
+        known = {*known_facts(), *_WORDS, *Role}
+    else:
+        known = {*known_across(), *_DEPLOYMENTS_WORDS}
+    return [name for name in control.needs if name not in known]
 
 
 def plans(wanted: Iterable[tuple[Target, Collection[str]]], with_host: Callable[[Target], bool]) -> Iterator[Plan]:

@@ -39,6 +39,9 @@ class Level(enum.Enum):
         return LEVELS.index(self.value[1]) <= LEVELS.index(chosen)
 
 
+VERDICTS = "verdicts"
+"""The argument by which a control asks for what was concluded on the same host before."""
+
 LEVELS = ("guide", "hardened", "strict")
 
 
@@ -74,6 +77,7 @@ class Control:
         needs: those names.
         promises: the site's promises that the function reads, found in its code.
         chapter: the id's first part.
+        attestable: whether a person may answer for what no command saw: an alternative, a machine of others.
     """
 
     id: str
@@ -89,6 +93,12 @@ class Control:
     needs: tuple[str, ...]
     promises: tuple[str, ...]
     chapter: str
+    attestable: bool = False
+
+    @property
+    def is_rollup(self) -> bool:
+        """Whether it sums up other verdicts: shown, but in no count and at no gate."""
+        return VERDICTS in self.needs
 
 
 _ID = re.compile(r"[a-z]+\.[a-z0-9]+(-[a-z0-9]+)*")
@@ -101,6 +111,7 @@ def control(
     level: Level = Level.GUIDE,
     duty: Duty = Duty.MUST,
     subject: Subject = Subject.HOST,
+    attestable: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a test function a control. Raises ControlError for a docstring without its parts."""
 
@@ -117,6 +128,7 @@ def control(
             needs=tuple(inspect.signature(test).parameters),
             promises=tuple(sorted(set(test.__code__.co_names) & set(KINDS))),
             chapter=id.partition(".")[0],
+            attestable=attestable or duty is Duty.OR or subject is Subject.PERSON,
             **parts,
         )
         return test

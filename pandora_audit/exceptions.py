@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from pandora_audit.sitefile import SiteError, Value, did_you_mean, read_yaml
+from pandora_audit import sitefile
+from pandora_audit.sitefile import SiteError, Value, read_yaml
 
 _REQUIRED = ("control", "host", "until", "requested_by", "approved_by", "reason")
 _OPTIONAL = ("subject", "ticket")
@@ -43,11 +43,11 @@ class SiteException:
 
     def concerns(self, control: str, host: str) -> bool:
         """Whether it speaks of this control on this host."""
-        return self.control == control and _glob(self.host, host)
+        return self.control == control and glob(self.host, host)
 
     def covers(self, offenders: Collection[str]) -> frozenset[str]:
         """Those of a finding's offenders that it accepts."""
-        return frozenset(each for each in offenders if not self.subject or _glob(self.subject, each))
+        return frozenset(each for each in offenders if not self.subject or glob(self.subject, each))
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _idle(entry: SiteException, judged: Mapping[tuple[str, str], bool], hosts: C
     """Why an unused entry did nothing; empty when this run cannot tell."""
     if not entry.in_force(today):
         return f"expired on {entry.until}"
-    meant = [host for host in hosts if _glob(entry.host, host)]
+    meant = [host for host in hosts if glob(entry.host, host)]
     if not meant:
         return f"covers nothing: no audited host is called {entry.host}"
     compliant = [judged.get((entry.control, host)) for host in meant]
@@ -126,41 +126,19 @@ def _idle(entry: SiteException, judged: Mapping[tuple[str, str], bool], hosts: C
     return f"covers nothing: {entry.control} names no {entry.subject}"
 
 
-def _glob(pattern: str, text: str) -> bool:
+def glob(pattern: str, text: str) -> bool:
     """Equality first: addresses and paths may hold brackets that mean themselves."""
     return pattern == text or fnmatch.fnmatchcase(text, pattern)
 
 
 def _entry(value: Value, known_controls: Collection[str]) -> SiteException:
-    words = {key: _word(key, each) for key, each in value.mapping("an exception").items()}
-    if missing := [key for key in _REQUIRED if key not in words]:
-        raise SiteError(f"{value.where}: this exception lacks {', '.join(missing)}")
-    lines = {key: each.where for key, each in value.mapping("an exception").items()}
-    if words["control"] not in known_controls:
-        near = did_you_mean(words["control"], known_controls)
-        raise SiteError(f"{lines['control']}: there is no control {words['control']}{near}")
+    pairs = sitefile.entry(value, "an exception", _REQUIRED, _OPTIONAL)
+    sitefile.known_control(pairs["control"], known_controls)
+    words = {key: each.text(key).strip() for key, each in pairs.items() if key != "until"}
     if _person(words["requested_by"]) == _person(words["approved_by"]):
-        raise SiteError(f"{lines['approved_by']}: who requests an exception does not approve it (four eyes)")
-    until = _date(words.pop("until"), lines["until"])
-    return SiteException(until=until, where=value.where, **words)
-
-
-def _word(key: str, value: Value) -> str:
-    if key not in _REQUIRED + _OPTIONAL:
-        near = did_you_mean(key, _REQUIRED + _OPTIONAL)
-        raise SiteError(f"{value.where}: an exception has no {key}{near}")
-    if not (word := value.text(key).strip()):
-        raise SiteError(f"{value.where}: {key} is empty")
-    return word
+        raise SiteError(f"{pairs['approved_by'].where}: who requests an exception does not approve it (four eyes)")
+    return SiteException(until=sitefile.day(pairs["until"], "until"), where=value.where, **words)
 
 
 def _person(name: str) -> str:
     return " ".join(name.split()).casefold()
-
-
-def _date(text: str, where: str) -> date:
-    try:
-        # fromisoformat alone would also take 20260131 and week dates.
-        return date.fromisoformat(text if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else "")
-    except ValueError as error:
-        raise SiteError(f"{where}: until is {text!r}; it takes a day, YYYY-MM-DD") from error

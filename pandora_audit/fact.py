@@ -27,6 +27,10 @@ class Seen:
     asked_at: float = 0.0
 
 
+def snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
 class Fact:
     """One component of a machine, in the words of its administrator.
 
@@ -46,7 +50,7 @@ class Fact:
 
     @classmethod
     def fact_name(cls) -> str:
-        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        return snake_case(cls.__name__)
 
     @classmethod
     def first(cls, promises: Promises) -> tuple[Question, ...]:

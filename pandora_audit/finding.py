@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from pandora_audit import exceptions
+from pandora_audit.across import Across
 from pandora_audit.control import Control
 from pandora_audit.exceptions import SiteException
 from pandora_audit.fact import Fact
@@ -71,8 +72,8 @@ def conclude(
         arguments: what the control was called with, as far as it could be looked up.
         site: the exceptions of the site; those in force on the day turn a failure into an accepted risk.
     """
-    facts = [value for value in arguments.values() if isinstance(value, Fact)]
-    evidence = {answer.key: answer for fact in facts for answer in fact.evidence()}
+    facts = [value for value in arguments.values() if isinstance(value, Fact | Across)]
+    evidence = {(answer.key, answer.question): answer for fact in facts for answer in fact.evidence()}
     expected, seen = _assertion(control, arguments, raised)
     word, reason = _word(raised)
     subjects: frozenset[str] = frozenset()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pandora_audit import promises
+from pandora_audit.across import Share
 from pandora_audit.question import Role
 from pandora_audit.sitefile import SiteError, Value, did_you_mean, read_bytes, read_yaml
 from pandora_audit.target import Target
@@ -91,6 +92,20 @@ class Inventory:
         if not chosen:
             raise SiteError(f"--hosts={hosts}: these patterns together leave no host")
         return tuple(self._unique(chosen))
+
+    def outside(self, targets: Iterable[Target]) -> dict[str, tuple[Share, ...]]:
+        """The hosts that are known here and not among the targets, as shares that tell nothing, by deployment."""
+        asked = {target.name for target in targets}
+        found: dict[str, list[Share]] = {}
+        for name in self._hosts:
+            if name not in asked:
+                groups = sorted((each for each in self._groups if name in self._members[each]), key=self._rank)
+                said = self._effective(name, groups).get(f"{promises.PREFIX}deployment")
+                deployment = said.text("deployment") if said else promises.KINDS["deployment"].default
+                roles = frozenset(ROLE_GROUPS[each] for each in groups if each in ROLE_GROUPS)
+                silence = "is in the inventory and was not asked in this run"
+                found.setdefault(str(deployment), []).append(Share(host=name, roles=roles, silence=silence))
+        return {deployment: tuple(shares) for deployment, shares in found.items()}
 
     # -- reading ----------------------------------------------------------------------------------------
 

@@ -160,15 +160,14 @@ def _quoted(answer: Any, most: int = 4000) -> str:
 
 
 def make(collector: pytest.Collector, name: str, control: Control, audit: Audit) -> Iterator[ControlItem]:
-    """The items of one control: one for each target to which it can apply."""
+    """The items of one control: one for each host to which it can apply, or for each deployment."""
     collector.config.addinivalue_line("markers", f"{control.chapter}: controls of this chapter")
-    for target in audit.targets:
-        if audit.applies(control, target):
-            yield ControlItem.from_parent(
-                collector,
-                name=f"{name}[{target.name}]",
-                nodeid=collector.id.child(name).with_params(target.name),
-                control=control,
-                target=target,
-                audit=audit,
-            )
+    for target in audit.subjects(control):
+        yield ControlItem.from_parent(
+            collector,
+            name=f"{name}[{target.name}]",
+            nodeid=collector.id.child(name).with_params(target.name),
+            control=control,
+            target=target,
+            audit=audit,
+        )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from pandora_audit import audit as audits
 from pandora_audit import commands, items
+from pandora_audit.across import Across, known_across
 from pandora_audit.audit import Audit
+from pandora_audit.control import Subject
+from pandora_audit.finding import Finding
 from pandora_audit.gather import Machine, Plan
 from pandora_audit.items import ControlItem
-from pandora_audit.record import Recorder
 from pandora_audit.target import Target
 
 
@@ -26,13 +29,23 @@ def target_of(item: pytest.Item) -> Target | None:
     return target if isinstance(target, Target) else None
 
 
-def plans(session_items: Iterable[pytest.Item]) -> list[Plan]:
+def across(session_items: Iterable[pytest.Item]) -> frozenset[type[Across]]:
+    """The facts of deployments that the items need."""
+    known = known_across()
+    mine = [
+        item for item in session_items if isinstance(item, ControlItem) and item.control.subject is not Subject.HOST
+    ]
+    return frozenset(known[name] for item in mine for name in item.control.needs if name in known)
+
+
+def plans(session_items: Iterable[pytest.Item], audit: Audit) -> list[Plan]:
     """What each target will be asked, from the items that remain after selection."""
-    wanted: list[tuple[Target, list[str]]] = []
+    shared = [kind.fact_name() for each in across(session_items) for kind in each.of]
+    wanted: list[tuple[Target, list[str]]] = [(target, shared) for target in audit.targets if shared]
     with_host: set[str] = set()
     for item in session_items:
         target = target_of(item)
-        if target is not None:
+        if target is not None and target.backend != "deployment":
             names = item.control.needs if isinstance(item, ControlItem) else getattr(item, "fixturenames", ())
             wanted.append((target, list(names)))
             if "host" in names:
@@ -47,16 +60,22 @@ def run(session: pytest.Session, audit: Audit) -> None:
         target = target_of(item)
         groups.setdefault(target.name if target else "", []).append(item)
     recorder = audits.recorder(audit)
-    gathering, network = audit.gathering(plans(session.items))
+    audit.across = across(session.items)
+    gathering, network = audit.gathering(plans(session.items, audit))
     gathering.start()
     # Collections of garbage, of which pytest itself demands some at the end, need not look at what was imported.
     gc.freeze()
     try:
         _judge(session, groups.pop("", []), groups)
         for machine in gathering.machines():
-            with _in_hand(audit, machine), _recorded(recorder, machine, audit):
-                _judge(session, groups[machine.target.name], groups)
-            del groups[machine.target.name]
+            write = functools.partial(recorder.write, machine) if recorder else None
+            with _in_hand(audit, machine), _recorded(audit, machine.target.name, write):
+                _judge(session, _rollups_last(groups.get(machine.target.name, [])), groups)
+            groups.pop(machine.target.name, None)
+        for deployment in audit.deployments():
+            write = functools.partial(recorder.write_deployment, deployment.name) if recorder else None
+            with _deployment_in_hand(audit, deployment), _recorded(audit, deployment.name, write):
+                _judge(session, groups.pop(deployment.name, []), groups)
     except BaseException:
         audit.partial = f"the run was stopped; not judged to the end: {', '.join(groups)}"
         raise
@@ -66,19 +85,19 @@ def run(session: pytest.Session, audit: Audit) -> None:
 
 
 @contextmanager
-def _recorded(recorder: Recorder | None, machine: Machine, audit: Audit) -> Iterator[None]:
-    """What is concluded about this machine is written down, also when its judging is stopped."""
+def _recorded(audit: Audit, name: str, write: Callable[[list[Finding], str], None] | None) -> Iterator[None]:
+    """What is concluded meanwhile about a machine or a deployment is written down, also when it is stopped."""
     before = len(audit.findings)
     partial = "the run was stopped"
     try:
         yield
         partial = ""
     finally:
-        if recorder is not None:
+        if write is not None:
             try:
-                recorder.write(machine, audit.findings[before:], partial)
+                write(audit.findings[before:], partial)
             except OSError as fault:
-                audit.unwritten.append(f"the record of {machine.target.name} could not be written: {fault}")
+                audit.unwritten.append(f"the record of {name} could not be written: {fault}")
 
 
 def check(plans: Iterable[Plan], audit: Audit) -> list[str]:
@@ -97,6 +116,7 @@ def check(plans: Iterable[Plan], audit: Audit) -> list[str]:
 def _in_hand(audit: Audit, machine: Machine) -> Iterator[None]:
     """The machine that is being judged; afterwards only what it plays beyond its promises is remembered."""
     audit.machine = machine
+    audit.contribute(machine)
     try:
         yield
     finally:
@@ -104,6 +124,20 @@ def _in_hand(audit: Audit, machine: Machine) -> Iterator[None]:
         audit.unpromised[machine.target.name] = machine.unpromised
         if machine.connection is not None:
             machine.connection.close()
+
+
+@contextmanager
+def _deployment_in_hand(audit: Audit, deployment: Target) -> Iterator[None]:
+    audit.deployment = deployment
+    try:
+        yield
+    finally:
+        audit.deployment = None
+
+
+def _rollups_last(mine: list[pytest.Item]) -> list[pytest.Item]:
+    """What sums up the verdicts on a host is judged after them."""
+    return sorted(mine, key=lambda item: isinstance(item, ControlItem) and item.control.is_rollup)
 
 
 def _judge(session: pytest.Session, mine: list[pytest.Item], waiting: dict[str, list[pytest.Item]]) -> None:

@@ -16,11 +16,10 @@ import pytest
 from _pytest.junitxml import xml_key
 from pytest_html.basereport import BaseReport
 
+from pandora_audit import attestations, commands, exceptions, fixtures, inventory, items, loop, record
 from pandora_audit import audit as audits
-from pandora_audit import commands, exceptions, fixtures, inventory, items, loop, record
 from pandora_audit.audit import Audit, Settings
 from pandora_audit.control import LEVELS, Control, Severity, control_of
-from pandora_audit.exceptions import SiteException
 from pandora_audit.finding import Finding
 from pandora_audit.items import AUDIT, FINDING, ControlItem
 from pandora_audit.question import NotObserved
@@ -38,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add = group.addoption
     add("--inventory", type=Path, metavar="FILE", help="Ansible inventory; --hosts then names its hosts")
     add("--exceptions", type=Path, metavar="FILE", help="signed exceptions (default: beside the inventory)")
+    add("--attestations", type=Path, metavar="FILE", help="what people answer for (default: beside the inventory)")
     add("--level", choices=LEVELS, default="guide", help="how much is judged (default: guide)")
     add(
         "--fail-on",
@@ -111,25 +111,36 @@ def _audit(config: pytest.Config) -> Audit:
         ),
         password=_sudo_password(option.ask_sudo_password),
     )
+    known = inventory.load(option.inventory)
+    targets = _targets(known, option.hosts)
     return Audit(
         settings=chosen,
-        targets=_targets(option.inventory, option.hosts),
-        exceptions=_exceptions(config),
+        targets=targets,
+        exceptions=_beside(config, option.exceptions, exceptions),
+        attestations=_beside(config, option.attestations, attestations),
+        outside=known.outside(targets),
     )
 
 
-def _exceptions(config: pytest.Config) -> tuple[SiteException, ...]:
-    option = config.option
-    path = option.exceptions or (option.inventory and exceptions.beside(option.inventory))
-    if path is None or not (option.exceptions or path.exists()):
+def _beside(config: pytest.Config, named: Path | None, kind: Any) -> Any:
+    """The site's entries of one kind: of the file that was named, or of the one beside the inventory."""
+    path = named or (config.option.inventory and kind.beside(config.option.inventory))
+    if path is None or not (named or path.exists()):
         return ()
-    return exceptions.load(path, _known_ids(config))
+    return kind.load(path, _known_ids(config))
 
 
-def _targets(path: Path | None, hosts: str | None) -> tuple[Target, ...]:
+def _targets(known: inventory.Inventory, hosts: str | None) -> tuple[Target, ...]:
     found: list[Target] = []
-    for target in inventory.load(path).select(hosts):
+    for target in known.select(hosts):
         found += record.load(Path(target.address)) if target.backend == "replay" else [target]
+    names = {target.name for target in found}
+    for target in found:
+        if target.promises.deployment in names:
+            where = target.promises.where("deployment")
+            raise SiteError(
+                f"{where or target.name}: a host and its deployment are both called {target.promises.deployment}"
+            )
     return tuple(found)
 
 
@@ -153,7 +164,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
     control = control_of(obj)
     if control is None or not name.startswith("test"):
         return None
-    unknown = audits.unknown_words(control.needs)
+    unknown = audits.unknown_words(control)
     if unknown:
         place = f"{collector.path}:{control.test.__code__.co_firstlineno}"
         raise collector.CollectError(f"{place}: {control.id}: nobody provides {', '.join(unknown)}")
@@ -229,7 +240,7 @@ def _printed(session: pytest.Session) -> str:
         if option.explain not in controls:
             raise pytest.UsageError(f"there is no control {option.explain}{did_you_mean(option.explain, controls)}")
         return "\n".join(commands.explained(controls[option.explain]))
-    plans = loop.plans(session.items)
+    plans = loop.plans(session.items, audit)
     if option.print_script:
         return "\n".join(f"# {plan.target.name}\n{commands.print_script(plan)}" for plan in plans)
     if option.sudoers:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from pandora_audit.sitefile import Plain, SiteError, did_you_mean
+from pandora_audit.verdict import ToDecide
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -75,6 +76,7 @@ def _yes_or_no(value: Plain) -> bool:
 PORT = number(1, 65535)
 YES_NO = Kind("yes or no", _yes_or_no)
 TEXT = matching("text", r"(?s).*\S.*")
+NAME = matching("letters, digits, dot, dash and underscore", r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PATH = matching("absolute path", r"/[^\0\n]*")
 USER = matching("user name", r"[A-Za-z0-9_.][A-Za-z0-9_.@\\-]*\$?")
 SUDOER = matching("user, or %group", r"%?[A-Za-z0-9_.][A-Za-z0-9_.@\\ -]*\$?")
@@ -195,6 +197,10 @@ class Promises:
         default=None,
         metadata=_says(URL, "where people open the console"),
     )
+    deployment: str = field(
+        default="deployment",
+        metadata=_says(NAME, "the installation of Pandora FMS that this host is part of"),
+    )
     scope: Literal["role", "estate"] = field(
         default="role",
         metadata=_says(
@@ -223,6 +229,20 @@ class Promises:
             return cls.read({name: (_from_json(r["value"]), str(r["where"])) for name, r in record.items()})
         except (AttributeError, KeyError, TypeError) as error:
             raise SiteError(f"record: these are not promises ({error})") from error
+
+    @classmethod
+    def agreed(cls, all_of_them: Iterable[Promises], names: Iterable[str]) -> Promises:
+        """What the hosts of a deployment promise together. Raises ToDecide where two of them disagree on a name."""
+        given: dict[str, Any] = {}
+        where: dict[str, str] = {}
+        for each in all_of_them:
+            for name in (name for name in names if each.given(name)):
+                value = getattr(each, name)
+                if given.setdefault(name, value) != value:
+                    places = f"{where[name] or 'one host'} and {each.where(name) or 'another'}"
+                    raise ToDecide(f"{PREFIX}{name} is one value for a deployment, and differs between {places}")
+                where.setdefault(name, each.where(name))
+        return cls(where_given=tuple(where.items()), **given)
 
     @classmethod
     def read(cls, written: Mapping[str, tuple[Plain, str]]) -> Promises:

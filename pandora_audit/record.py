@@ -41,7 +41,17 @@ class Recorder:
             *({"answer": _from_answer(answer)} for answer in machine.answers.values()),
             *({"finding": told(found)} for found in sorted(findings, key=lambda found: found.key)),
         ]
-        path = self.folder / f"{quote(machine.target.name, safe='@')}.jsonl"
+        self._write(machine.target.name, rows)
+
+    def write_deployment(self, name: str, findings: Iterable[Finding], partial: str = "") -> None:
+        """What was concluded of a deployment: nothing that a replay would read, since it concludes again."""
+        findings = sorted(findings, key=lambda found: found.key)
+        if findings:
+            head = {"schema": SCHEMA, "tool": f"pandora-audit {VERSION}", "deployment": name, "partial": partial}
+            self._write(f"{name}.deployment", [head, *({"finding": told(found)} for found in findings)])
+
+    def _write(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
+        path = self.folder / f"{quote(name, safe='@')}.jsonl"
         temporary = path.with_suffix(".part")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -111,7 +121,8 @@ def _to_bytes(data: str | dict[str, str]) -> bytes:
 def load(folder: Path) -> tuple[Target, ...]:
     """The recorded machines as targets. Raises SiteError for a folder without records."""
     files = sorted(folder.glob("*.jsonl")) if folder.is_dir() else [folder]
-    targets = tuple(_target(path, next(_rows(path))) for path in files if path.is_file())
+    heads = {path: next(_rows(path)) for path in files if path.is_file()}
+    targets = tuple(_target(path, head) for path, head in heads.items() if "deployment" not in head)
     if not targets:
         raise SiteError(f"{folder}: no record is here")
     return targets

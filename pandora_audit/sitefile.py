@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import io
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -68,6 +70,37 @@ class Value:
         if isinstance(self.data, list):
             raise SiteError(f"{self.where}: {what} is a list; it must be one text")
         return str(self.plain(what))
+
+
+def entry(value: Value, what: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Value]:
+    """The pairs of one entry of a list, none of them empty. Raises SiteError for a missing or an unknown key."""
+    pairs = value.mapping(what)
+    for key, each in pairs.items():
+        if key not in required + optional:
+            raise SiteError(f"{each.where}: {what} has no {key}{did_you_mean(key, required + optional)}")
+        if not each.text(key).strip():
+            raise SiteError(f"{each.where}: {key} is empty")
+    if missing := [key for key in required if key not in pairs]:
+        raise SiteError(f"{value.where}: this {what.split()[-1]} lacks {', '.join(missing)}")
+    return pairs
+
+
+def day(value: Value, what: str) -> date:
+    """A day. Raises SiteError for everything but YYYY-MM-DD."""
+    text = value.text(what).strip()
+    try:
+        # fromisoformat alone would also take 20260131 and week dates.
+        return date.fromisoformat(text if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else "")
+    except ValueError as error:
+        raise SiteError(f"{value.where}: {what} is {text!r}; it takes a day, YYYY-MM-DD") from error
+
+
+def known_control(value: Value, known: Iterable[str]) -> str:
+    """The id of a control that exists. Raises SiteError for another."""
+    name = value.text("control").strip()
+    if name not in known:
+        raise SiteError(f"{value.where}: there is no control {name}{did_you_mean(name, known)}")
+    return name
 
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:

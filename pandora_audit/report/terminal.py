@@ -95,17 +95,18 @@ def total(audit: Audit) -> str:
     """The counts in one sentence."""
     counts = audit.counts()
     silent = [counts[word] for word in (Word.NOT_APPLICABLE, Word.TO_DECIDE, Word.NOT_ASSESSED)]
-    hosts = len({found.host for found in audit.findings})
+    hosts = len({found.host for found in audit.findings} & {target.name for target in audit.targets})
+    counted = len(audit.counted)
     return (
-        f"{len(audit.findings)} verdicts on {hosts} host{'s' * (hosts != 1)}: "
-        f"{len(audit.findings) - sum(silent)} assessed, "
+        f"{counted} verdicts on {hosts} host{'s' * (hosts != 1)}: "
+        f"{counted - sum(silent)} assessed, "
         f"{silent[0]} not applicable, {silent[1]} to decide, {silent[2]} not assessed"
     )
 
 
 def tables(audit: Audit) -> Iterator[tuple[str, list[Word], list[tuple[str, list[int]]]]]:
     """The counts by chapter and by severity: name, columns, rows."""
-    findings = audit.findings
+    findings = audit.counted
     words = [word for word in Word if any(found.word is word for found in findings)]
 
     def rows(keys: Iterable[str], key: Callable[[Finding], str]) -> list[tuple[str, list[int]]]:

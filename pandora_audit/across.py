@@ -1,0 +1,116 @@
+"""Facts of a deployment: what several hosts know together. Each host contributes a share; all of them are read last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from pandora_audit.fact import Fact, known_facts, snake_case
+from pandora_audit.promises import Promises
+from pandora_audit.question import Answer, NotObserved, Role
+from pandora_audit.verdict import NotApplicable
+
+F = TypeVar("F", bound=Fact)
+
+
+class Look(Protocol):
+    """Gives a fact of the host in hand; raises NotObserved or NotApplicable as the fact's role does."""
+
+    def __call__(self, kind: type[F], /) -> F: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one host contributes.
+
+    Args:
+        host: its name.
+        roles: those that it plays or is promised to play.
+        value: the plain data that ``Across.share`` made of its facts; None where silent or absent.
+        silence: why the host did not tell, as a sentence: not reached, not in this run, refused.
+        absent: why it has nothing to tell: it lacks the component.
+        evidence: the answers that the value was read from.
+    """
+
+    host: str
+    roles: frozenset[Role] = frozenset()
+    promises: Promises = field(default_factory=Promises)
+    value: Any = None
+    silence: str = ""
+    absent: str = ""
+    evidence: tuple[Answer, ...] = field(default=(), repr=False)
+
+    @property
+    def told(self) -> bool:
+        return not (self.silence or self.absent)
+
+
+class Across:
+    """Something that several hosts of a deployment know together.
+
+    A subclass names the facts ``of`` single hosts that it is made of, says in ``share`` what is taken from one host
+    (small, plain, without a secret: the host itself is forgotten after it was judged), and reads all shares in
+    properties, which answer or raise as a fact's do. Its name, in snake case, is what controls ask for.
+    """
+
+    of: ClassVar[tuple[type[Fact], ...]] = ()
+
+    def __init__(self, shares: Iterable[Share]) -> None:
+        self.shares = tuple(sorted(shares, key=lambda share: share.host))
+
+    def __init_subclass__(cls) -> None:
+        ACROSS[cls.fact_name()] = cls
+
+    @classmethod
+    def fact_name(cls) -> str:
+        return snake_case(cls.__name__)
+
+    @classmethod
+    def share(cls, look: Look) -> Any:
+        """What one host contributes. May raise NotObserved or NotApplicable, as ``look`` does."""
+        raise NotImplementedError
+
+    def evidence(self) -> tuple[Answer, ...]:
+        """The answers of the hosts, each under its host's name."""
+        return tuple(answer for share in self.shares for answer in share.evidence)
+
+    def every(self, *roles: Role) -> tuple[Share, ...]:
+        """What all hosts with one of these roles (without any: all hosts) told.
+
+        Raises NotObserved, naming them, when one of them did not tell; NotApplicable when none has anything to tell.
+        """
+        mine = [share for share in self.shares if not roles or share.silence or share.roles & set(roles)]
+        if silent := [share for share in mine if share.silence and (not roles or _may_play(share, roles))]:
+            named = "; ".join(f"{share.host}: {share.silence}" for share in silent[:5])
+            raise NotObserved(f"{named}; and {len(silent) - 5} more hosts" if len(silent) > 5 else named)
+        told = tuple(share for share in mine if share.told)
+        if not told:
+            raise NotApplicable(mine[0].absent if mine else f"no host of the deployment is a {' or '.join(roles)}")
+        return told
+
+    def any(self) -> Share:
+        """What the first host told that could. Raises NotObserved with each host's reason when none could."""
+        for share in self.shares:
+            if share.told:
+                return share
+        reasons = dict.fromkeys(f"{share.host}: {share.silence}" for share in self.shares if share.silence)
+        told = "; ".join([*reasons][:5]) or next((share.absent for share in self.shares), "the deployment has no host")
+        raise NotObserved(f"no host of the deployment could tell: {told}")
+
+    def __repr__(self) -> str:
+        return f"<{self.fact_name()}>"
+
+
+def _may_play(share: Share, roles: Iterable[Role]) -> bool:
+    """Whether a host that did not tell may be one that matters: nobody knows its roles, or it has one of these."""
+    return not share.roles or bool(share.roles & set(roles))
+
+
+ACROSS: dict[str, type[Across]] = {}
+
+
+def known_across() -> Mapping[str, type[Across]]:
+    """Every fact of a deployment by name; they stand beside the facts that they are made of."""
+    known_facts()
+    return ACROSS
