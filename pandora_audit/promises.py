@@ -197,6 +197,14 @@ class Promises:
         default=None,
         metadata=_says(URL, "where people open the console"),
     )
+    sensitive: bool | None = field(
+        default=None,
+        metadata=_says(YES_NO, "`yes`: whoever takes over the centre must not reach this EndPoint through it"),
+    )
+    unprivileged: bool | None = field(
+        default=None,
+        metadata=_says(YES_NO, "`yes`: this host's agent runs without superuser; `no`: it needs the superuser"),
+    )
     deployment: str = field(
         default="deployment",
         metadata=_says(NAME, "the installation of Pandora FMS that this host is part of"),

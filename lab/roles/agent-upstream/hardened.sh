@@ -3,7 +3,6 @@ mkdir -p -m 700 /var/spool/pandora/temporal
 sed -i -e 's/^server_ip .*/server_ip pandora01/' -e 's#^temporal .*#temporal /var/spool/pandora/temporal#' \
     -e 's/^#module_plugin inventory.*/module_plugin inventory 1 software process/' /etc/pandora/pandora_agent.conf
 cat >> /etc/pandora/pandora_agent.conf <<'END'
-server_ssl 1
 server_opts -e /etc/ssl/certs/host.pem -k /etc/ssl/private/host.key -f /usr/local/share/ca-certificates/lab.crt
 server_pwd lab-Only-Tentacle-5
 group_password lab-Only-Group-3
