@@ -83,9 +83,11 @@ class Audit:
 
     def applies(self, control: Control, target: Target) -> bool:
         """Whether the pair can exist, by what the inventory promises."""
-        if target.promised is None or control.chapter not in _MACHINE_CHAPTERS:
+        if not target.promised:  # nobody promised: what it plays is detected
             return True
-        return not (target.promised == {Role.AGENT} and target.promises.scope == "role")
+        if control.chapter in _MACHINE_CHAPTERS:
+            return not (target.promised == {Role.AGENT} and target.promises.scope == "role")
+        return _roles(control) <= target.promised
 
     def deployments(self) -> Iterator[Target]:
         """The deployments of this run, as what verdicts are about."""
@@ -250,6 +252,13 @@ class Audit:
         assessed = len(self.counted) - unassessed - counts[Word.NOT_APPLICABLE] - counts[Word.TO_DECIDE]
         silent = unassessed > self.settings.max_unassessed or not assessed
         return (1 if self.at_the_gate() else 0) + (10 if silent else 0)
+
+
+def _roles(control: Control) -> set[Role]:
+    """The roles without which a control has nothing to judge."""
+    facts = known_facts()
+    of_facts = {facts[name].role for name in control.needs if name in facts}
+    return {role for role in of_facts if role} | {Role(name) for name in control.needs if name in set(Role)}
 
 
 def _share(kind: type[Across], machine: Machine, known: Share) -> Share:
