@@ -89,15 +89,6 @@ class Across:
             raise NotApplicable(mine[0].absent if mine else f"no host of the deployment is a {' or '.join(roles)}")
         return told
 
-    def any(self) -> Share:
-        """What the first host told that could. Raises NotObserved with each host's reason when none could."""
-        for share in self.shares:
-            if share.told:
-                return share
-        reasons = dict.fromkeys(f"{share.host}: {share.silence}" for share in self.shares if share.silence)
-        told = "; ".join([*reasons][:5]) or next((share.absent for share in self.shares), "the deployment has no host")
-        raise NotObserved(f"no host of the deployment could tell: {told}")
-
     def __repr__(self) -> str:
         return f"<{self.fact_name()}>"
 

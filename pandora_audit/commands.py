@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from pandora_audit import norms, script
 from pandora_audit.control import Control
+from pandora_audit.facts.pandora_console import VIEWS, views
 from pandora_audit.gather import Machine, Plan
 from pandora_audit.printable import one_line
 from pandora_audit.question import Ask
@@ -60,6 +61,19 @@ def sudoers(plans: Iterable[Plan], account: str) -> str:
         if checked.returncode != 0:
             raise ValueError(f"visudo objects: {(checked.stderr or checked.stdout).strip()}")
     return text
+
+
+def database_account(account: str, schema: str) -> str:
+    """The SQL of an account that sees what this audit asks of Pandora FMS's database, and no secret in it."""
+    return (
+        f"-- What pandora-audit asks of the database, as views of their own, and an account that sees nothing else.\n"
+        f"-- First one of (the second for MySQL, the third where the audit comes by a password in its option file):\n"
+        f"--   CREATE USER '{account}'@'localhost' IDENTIFIED VIA unix_socket;\n"
+        f"--   CREATE USER '{account}'@'localhost' IDENTIFIED WITH auth_socket;\n"
+        f"--   CREATE USER '{account}'@'localhost' IDENTIFIED BY '…';\n"
+        f"{views(schema)}"
+        f"GRANT SELECT ON {VIEWS}.* TO '{account}'@'localhost';\n"
+    )
 
 
 def access(machine: Machine) -> Iterator[str]:

@@ -157,7 +157,7 @@ def _assertion(control: Control, arguments: Mapping[str, object], raised: BaseEx
         return "", None
     namespace = {**control.test.__globals__, **arguments}
     text, code = found[-1][2:]
-    if isinstance(raised, AssertionError):
+    if isinstance(raised, AssertionError) and not isinstance(raised, UnmetEdition):
         frame = raised.__traceback__
         while frame is not None and frame.tb_frame.f_code is not control.test.__code__:
             frame = frame.tb_next

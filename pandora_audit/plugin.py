@@ -64,6 +64,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="ACCOUNT",
         help="print the sudoers file for this account (default: audit) and stop",
     )
+    add(
+        "--database-account",
+        nargs="?",
+        const="audit",
+        metavar="ACCOUNT",
+        help="print the SQL of an account for the database that sees no secret (default: audit) and stop",
+    )
 
 
 def _count(text: str) -> int:
@@ -90,7 +97,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _only_prints(option: argparse.Namespace) -> bool:
-    return bool(option.list_controls or option.explain or option.print_script or option.sudoers or option.check)
+    return bool(
+        option.list_controls
+        or option.explain
+        or option.print_script
+        or option.sudoers
+        or option.database_account
+        or option.check
+    )
 
 
 def _audit(config: pytest.Config) -> Audit:
@@ -240,6 +254,8 @@ def _printed(session: pytest.Session) -> str:
         if option.explain not in controls:
             raise pytest.UsageError(f"there is no control {option.explain}{did_you_mean(option.explain, controls)}")
         return "\n".join(commands.explained(controls[option.explain]))
+    if option.database_account:
+        return commands.database_account(option.database_account, audit.targets[0].promises.db_schema)
     plans = loop.plans(session.items, audit)
     if option.print_script:
         return "\n".join(f"# {plan.target.name}\n{commands.print_script(plan)}" for plan in plans)

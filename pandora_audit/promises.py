@@ -205,6 +205,84 @@ class Promises:
         default=None,
         metadata=_says(YES_NO, "`yes`: this host's agent runs without superuser; `no`: it needs the superuser"),
     )
+    db_schema: str = field(
+        default="pandora",
+        metadata=_says(NAME, "the schema of Pandora FMS in the database"),
+    )
+    console_administrators: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_says(listed(USER), "the console's administrators"),
+    )
+    all_groups_users: tuple[str, ...] = field(
+        default=(),
+        metadata=_says(listed(USER), "console users, besides administrators, who see all groups"),
+    )
+    policy_editors: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_says(listed(USER), "console users who may change agents and policies; administrators included"),
+    )
+    uploaders: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_says(
+            listed(USER), "console users who may upload what agents or servers execute; administrators included"
+        ),
+    )
+    break_glass: tuple[str, ...] = field(
+        default=(),
+        metadata=_says(listed(USER), "console accounts for emergencies, without a second factor"),
+    )
+    password_length: int = field(
+        default=12,
+        metadata=_says(number(1, 128), "characters that a console password has at least"),
+    )
+    password_attempts: int = field(
+        default=5,
+        metadata=_says(number(1, 100), "failed logins after which the console locks an account"),
+    )
+    password_lock: int = field(
+        default=5,
+        metadata=_says(number(1, 100000), "minutes that it stays locked"),
+    )
+    password_history: int = field(
+        default=1,
+        metadata=_says(number(1, 100), "former passwords that a new one may not repeat"),
+    )
+    password_complexity: bool | None = field(
+        default=None,
+        metadata=_says(YES_NO, "`yes`: a console password needs digits and symbols"),
+    )
+    password_expiry: int | None = field(
+        default=None,
+        metadata=_says(number(1, 3650), "days after which a console password ends"),
+    )
+    session_timeout: int = field(
+        default=90,
+        metadata=_says(number(1, 100000), "minutes after which an idle console session ends"),
+    )
+    retention_days: int = field(
+        default=365,
+        metadata=_says(number(1, 100000), "days that the console's audit records are kept"),
+    )
+    agent_fields: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_says(
+            listed(TEXT),
+            "fields of agents that are filled in: description, address, group, or custom ones by name",
+        ),
+    )
+    agentless: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_says(
+            listed(TEXT), "agents (by alias) of the most sensitive devices, which are watched without agent"
+        ),
+    )
+    sensitive_agents: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_says(
+            listed(TEXT),
+            "agents (by alias) that data must not change: `audit_sensitive` for those that are no hosts here",
+        ),
+    )
     deployment: str = field(
         default="deployment",
         metadata=_says(NAME, "the installation of Pandora FMS that this host is part of"),

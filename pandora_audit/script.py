@@ -89,6 +89,17 @@ r() {
   esac
   [ "$rc" != - ] || all='' free=$nl paid=$nl why='sudo did not end when it was last asked'
 }
+# A question asked as root only where that is no further privilege: of root, and of who may run everything.
+x() {
+  key=$1 sec=$2 lim=$3 keep=$4 feed=$5
+  shift 5
+  set -- timeout -s KILL "$sec" "$@"
+  case $by:$all:$pw in
+    *:N:*) q sudo -n "$@" ;;
+    *:P:?*) q with_password "$@" ;;
+    *) q "$@" ;;
+  esac
+}
 # A program never reads beyond its own share of our stdin, nor leaves any of it to the next.
 q() {
   read -r t _ </proc/uptime
@@ -212,7 +223,7 @@ def compose(
     for ask in asks:
         if not _KEY.fullmatch(ask.key) or ask.key in (PRIVILEGE, ROLES):
             raise ValueError(f"question {ask.key!r}: a key is made of a-z 0-9 . @ _ -, and not one of the script's own")
-    privileged = any(ask.root for ask in asks)
+    privileged = any(ask.root or ask.if_all for ask in asks)
     words = [_PRELUDE, "main() {", "exec 3>&1", "by=nobody all= free=$nl paid=$nl why= pw= roles=' '"]
     if password is not None:
         words.append("IFS= read -r pw")
@@ -244,7 +255,7 @@ def _line(ask: Ask) -> str:
     if ask.root:
         words = ["r", *head, " ".join(places(ask.argv[0])), *ask.argv[1:]]
     else:
-        words = ["u", *head, *(ask.argv or ("/bin/sh", "-c", ask.sh))]
+        words = ["x" if ask.if_all else "u", *head, *(ask.argv or ("/bin/sh", "-c", ask.sh))]
     line = " ".join(shlex.quote(word) for word in words)
     if ask.only_if is None:
         return line

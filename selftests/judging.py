@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
+from pandora_audit.across import known_across
 from pandora_audit.audit import Audit, Settings
-from pandora_audit.control import Control, control_of
+from pandora_audit.control import Control, Subject, control_of
 from pandora_audit.fact import known_facts
 from pandora_audit.finding import Finding
 from pandora_audit.gather import Machine, Plan, ask_machine
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 SHORT = {
     "C": Word.COMPLIANT,
     "N": Word.NOT_COMPLIANT,
+    "ed": Word.EDITION,
     "n/a": Word.NOT_APPLICABLE,
     "?": Word.TO_DECIDE,
     "E": Word.NOT_ASSESSED,
@@ -50,8 +52,9 @@ def controls(*places: str) -> dict[str, Control]:
 
 
 def plan(target: Target, wanted: Iterable[Control]) -> Plan:
-    facts = known_facts()
+    facts, across = known_facts(), known_across()
     names = {name for control in wanted for name in control.needs}
+    names |= {kind.fact_name() for name in names if name in across for kind in across[name].of}
     return Plan(target, frozenset(facts[name] for name in names if name in facts))
 
 
@@ -67,8 +70,16 @@ def ask(target: Target, wanted: Iterable[Control], options: Options, password: s
 def judge(machine: Machine, wanted: Mapping[str, Control], level: str = "guide") -> dict[str, Finding]:
     """The findings of these controls on a machine that has answered."""
     audit = Audit(settings=Settings(level=level), targets=(machine.target,))
-    audit.machine = machine
-    return {name: _conclude(audit, control) for name, control in wanted.items()}
+    across = known_across()
+    names = {name for control in wanted.values() for name in control.needs}
+    audit.across = frozenset(across[name] for name in names if name in across)
+    audit.contribute(machine)
+    found = {}
+    for name, control in wanted.items():
+        of_host = control.subject is Subject.HOST
+        audit.machine, audit.deployment = (machine, None) if of_host else (None, next(audit.deployments()))
+        found[name] = _conclude(audit, control)
+    return found
 
 
 def _conclude(audit: Audit, control: Control) -> Finding:
@@ -77,7 +88,7 @@ def _conclude(audit: Audit, control: Control) -> Finding:
     try:
         audit.in_scope(control)
         for name in control.needs:
-            arguments[name] = audit.lookup(name)
+            arguments[name] = audit.lookup(name, control)
         control.test(**arguments)
     except Exception as error:  # noqa: BLE001  (whatever a control raises is part of its finding)
         raised = error

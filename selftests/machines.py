@@ -19,6 +19,7 @@ Then its machines:
   password   sudo's password, where the account has to give one
   become     false: the inventory does not let the audit become root
   sudoers    the account that gets the printed sudoers lines
+  database_account  SQL that makes the account that gets the printed views of the database
   port       where sshd listens (22, or 31122 where hardened), and where it did before `then`
   boots_at
   hardened   whether the guide is applied
@@ -26,7 +27,7 @@ Then its machines:
   roles      the roles that the inventory promises
   promises   as in an inventory; LAB stands for the lab key's fingerprint, ADDRESS for the host's, ROOT for our folder
   level      guide, hardened or strict
-  expect     control = verdict; C compliant, N not compliant, E not assessed, n/a, ? to decide
+  expect     control = verdict; C compliant, N not compliant, ed: its edition, E not assessed, n/a, ? to decide
   observed   a control's observation or reason must contain this text
 """
 
@@ -109,7 +110,12 @@ class Table:
             if "sudoers" in row:
                 text = commands.sudoers([plan(_target(host, row), self.controls.values())], row["sudoers"])
                 host.write(f"/etc/sudoers.d/{row['sudoers']}", text, mode=0o440)
-            for text in filter(None, (self.head.get("wait"), row.get("then"))):
+            texts = [self.head.get("wait"), row.get("then")]
+            if "database_account" in row:
+                account = row["database_account"] + "\n" + commands.database_account(row["as"], "pandora")
+                host.write("/run/account.sql", account)
+                texts.insert(1, "mysql < /run/account.sql")
+            for text in filter(None, texts):
                 host.run(self._whole(text), timeout=60)
             host.port = port
             host.wait_for_ssh()

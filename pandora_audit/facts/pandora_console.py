@@ -1,0 +1,656 @@
+"""What Pandora FMS's own database says of its console, its users, its groups and its agents: one for a deployment."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from pandora_audit.across import Across, Look
+from pandora_audit.fact import Fact
+from pandora_audit.facts.sshd import nothing_withheld
+from pandora_audit.offence import Offence, Offences
+from pandora_audit.promises import Promises
+from pandora_audit.question import Ask, NotObserved, Question, Role, Unreadable
+from pandora_audit.questions import sql
+from pandora_audit.verdict import NotApplicable, ToDecide, UnmetEdition
+
+# Published with the product: the seeded administrator's password as it is stored now and as it was, and its API token.
+_PUBLISHED_HASHES = ("$2y$10$Wv/xoxjI2VAkthJhk/PzeeGIhBKYU/K.TMgUdmW7fEP2NQkdWlB9K", "1da7ee7d45b96d0e1f45ee4ee23da560")
+_PUBLISHED_TOKEN = "pandora1234"  # noqa: S105  (what everybody knows is no secret)
+
+_TOKENS = (
+    *("enable_pass_policy", "enable_pass_policy_admin", "pass_size", "pass_needs_numbers", "pass_needs_symbols"),
+    *("pass_expire", "enable_pass_history", "compare_pass", "mins_fail_pass", "number_attempts", "reset_pass_option"),
+    *("double_auth_enabled", "2FA_all_users", "https", "auth", "fallback_local_auth", "ldap_start_tls", "ldap_server"),
+    *("ad_start_tls", "ad_server", "audit_log_enabled", "audit_purge", "acl_enterprise", "session_timeout"),
+    *("list_ACL_IPs_for_API", "MR", "current_package", "remote_config"),
+)
+# Of these only the length leaves the database, and whether it is one that everybody knows.
+_SECRETS = ("api_password", "loginhash_pwd")
+
+
+def _words(words: Iterable[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+# Each is one statement with a last row of its own: its absence tells a failure from an empty table.
+_TABLES: Mapping[str, tuple[int, str]] = {
+    "config": (3, f"id_config, token, value FROM tconfig WHERE token IN ({_words(_TOKENS)})"),
+    "secret": (
+        4,
+        "id_config, token, CHAR_LENGTH(value), value IN ('1234', 'pandora', 'pandora1234')"
+        f" FROM tconfig WHERE token IN ({_words(_SECRETS)})",
+    ),
+    "user": (
+        6,
+        "id_user, is_admin, disabled, not_login, local_user, id_user IN (SELECT id_user FROM tuser_double_auth)"
+        " FROM tusuario",
+    ),
+    "session": (2, "id_user, session_time FROM tusuario WHERE session_time <> 0"),
+    "password": (3, f"id_user, password IN ({_words(_PUBLISHED_HASHES)}), CHAR_LENGTH(password) = 32 FROM tusuario"),
+    "token": (2, f"id_user, api_token = '{_PUBLISHED_TOKEN}' FROM tusuario WHERE api_token <> ''"),
+    "right": (
+        7,
+        "id_usuario, id_grupo, name, agent_edit, agent_disable, pandora_management, user_management"
+        " FROM tusuario_perfil JOIN tperfil USING (id_perfil)",
+    ),
+    "view": (1, "id_profile FROM tprofile_view GROUP BY id_profile"),
+    "group": (3, "id_grupo, nombre, password <> '' FROM tgrupo WHERE disabled = 0"),
+    "agent": (
+        9,
+        "id_agente, nombre, alias, modo, id_grupo, agent_version <> '', direccion <> '', comentarios <> '',"
+        " TIMESTAMPDIFF(SECOND, ultimo_contacto, NOW()) < 2 * intervalo FROM tagente WHERE disabled = 0",
+    ),
+    "field": (
+        2,
+        "id_agent, name FROM tagent_custom_data JOIN tagent_custom_fields USING (id_field)"
+        " WHERE TRIM(description) <> ''",
+    ),
+    "record": (
+        3,
+        "COUNT(*) > 0, COALESCE(TIMESTAMPDIFF(DAY, FROM_UNIXTIME(MIN(utimestamp)), NOW()), 0), COUNT(*) FROM tsesion",
+    ),
+    "signature": (1, "COUNT(*) FROM tsesion_extended WHERE hash <> ''"),
+}
+
+
+VIEWS = "pandora_audit"
+"""The schema of the views through which an account of the audit's own sees the tables, and no secret in them."""
+
+
+def _statements(promises: Promises) -> str:
+    """What is asked: of the views where the site gave the audit an account of its own, else of the tables."""
+    lines = []
+    for tag, (columns, text) in _TABLES.items():
+        asked = f"seen.* FROM `{tag}` seen" if promises.db_options else text
+        lines.append(f"(SELECT '{tag}', {asked}) UNION ALL SELECT '{tag}.'{', NULL' * columns};")
+    return "\n".join(lines) + "\n"
+
+
+def views(schema: str) -> str:
+    """The SQL that makes the views, for a database administrator to run."""
+    lines = [f"CREATE DATABASE IF NOT EXISTS {VIEWS};", f"USE `{schema}`;"]
+    for tag, (columns, text) in _TABLES.items():
+        names = ", ".join(f"c{number}" for number in range(1, columns + 1))
+        lines.append(f"CREATE OR REPLACE SQL SECURITY DEFINER VIEW {VIEWS}.`{tag}` ({names}) AS SELECT {text};")
+    return "\n".join(lines) + "\n"
+
+
+_KEY = "pandora-tables"
+
+
+class PandoraDatabase(Fact):
+    """The tables of Pandora FMS, as far as an audit looks at them."""
+
+    @classmethod
+    def first(cls, promises: Promises) -> tuple[Question, ...]:
+        return (sql(_KEY, _statements(promises), promises, VIEWS if promises.db_options else promises.db_schema),)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The rows of every table. Raises NotApplicable on a machine from which nobody asks the database."""
+        answer = self.answers[_KEY]
+        if answer.silence.startswith("not asked"):
+            raise NotApplicable("the machine is not the database's, and audit_db_options names no way to it")
+        lines = [tuple(map(_plain, line.split("\t"))) for line in answer.lines]
+        errors = answer.err.decode("utf-8", "backslashreplace").strip().splitlines()
+        if not any(line[0].endswith(".") for line in lines):
+            raise NotObserved(f"the database told nothing: {errors[0][:300] if errors else f'exit {answer.status}'}")
+        return Tables(tuple(lines), errors[0][:300] if errors else "")
+
+
+_ESCAPED = {"\\t": "\t", "\\n": "\n", "\\\\": "\\", "\\0": "\0"}
+
+
+def _plain(field: str) -> str:
+    """A field of the client's batch mode; the console stores texts as HTML."""
+    if field == "NULL":
+        return ""
+    return html.unescape(re.sub(r"\\[tn\\0]", lambda found: _ESCAPED[found[0]], field))
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Rows under their table's name, and the first thing that the database complained of."""
+
+    lines: tuple[tuple[str, ...], ...]
+    error: str
+
+    def __getitem__(self, tag: str) -> list[tuple[str, ...]]:
+        """The rows of a table. Raises NotObserved when the database refused it."""
+        columns = _TABLES[tag][0]
+        if not any(line[0] == f"{tag}." for line in self.lines):
+            raise NotObserved(f"the database did not tell {tag}: {self.error or 'the answer was cut'}")
+        rows = [line[1:] for line in self.lines if line[0] == tag]
+        if any(len(row) != columns for row in rows):
+            raise Unreadable(f"the rows of {tag} have not {columns} columns")
+        return rows
+
+
+# Whatever copies a file elsewhere names it: rsyslog's imfile, Filebeat, Fluent Bit, Vector, Promtail, our own agent.
+_SHIPPERS = Ask(
+    key="console-audit-shippers",
+    argv=(
+        *("grep", "-rsnF", "-e", "pandora_console/log/audit.log"),
+        *("/etc/rsyslog.conf", "/etc/rsyslog.d", "/etc/syslog-ng", "/etc/filebeat", "/etc/fluent-bit", "/etc/vector"),
+        *("/etc/promtail", "/etc/pandora/pandora_agent.conf", "/etc/pandorafms/pandora_agent.conf"),
+    ),
+    root=True,
+    only_if=Role.CONSOLE,
+    keep=r"/^[^:]+:[0-9]+:[[:space:]]*#/d; s/^([^:]+:[0-9]+):.*/\1/p",
+)
+
+
+class AuditShipper(Fact):
+    """What copies the console's audit log to another machine."""
+
+    role = Role.CONSOLE
+    questions = (_SHIPPERS,)
+
+    @cached_property
+    def found(self) -> tuple[str, ...]:
+        """``file:line`` of whatever names the log, comments left out."""
+        answer = self.answers[_SHIPPERS.key]
+        lines = tuple(line for line in answer.lines if line)
+        if not lines:
+            nothing_withheld(answer)
+        return lines
+
+
+class ConsoleAuditExport(Across):
+    """How the audit records of a deployment's consoles leave their machines."""
+
+    of = (AuditShipper,)
+
+    @classmethod
+    def share(cls, look: Look) -> tuple[str, ...]:
+        return look(AuditShipper).found
+
+    @cached_property
+    def missing(self) -> Offences:
+        """The consoles whose audit log nothing copies."""
+        told = self.every(Role.CONSOLE)
+        found = [
+            Offence(
+                subject=share.host, text=f"nothing on {share.host} names the console's audit.log, to copy it elsewhere"
+            )
+            for share in told
+            if not share.value
+        ]
+        return Offences(found, "; ".join(f"{share.host}: {', '.join(share.value)}" for share in told))
+
+
+_EDITION = Ask(
+    key="console-edition",
+    sh="for top in /var/www/html /var/www /srv/www/htdocs; do [ -d $top/pandora_console ] || continue;"
+    " cd $top/pandora_console 2>/dev/null || { echo hidden; continue; };"
+    " [ -e enterprise/load_enterprise.php ] && echo enterprise || echo community; done",
+    only_if=Role.CONSOLE,
+)
+
+
+class ConsoleEdition(Fact):
+    """Whether the Enterprise part of the console is installed."""
+
+    role = Role.CONSOLE
+    questions = (_EDITION,)
+
+    @cached_property
+    def is_enterprise(self) -> bool:
+        said = self.answers[_EDITION.key].succeeded().lines
+        if "enterprise" in said:
+            return True
+        if said != ["community"]:
+            raise NotObserved("whether the Enterprise part is installed is hidden from this account")
+        return False
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What one host told: the database's tables, and the edition; each with why it did not."""
+
+    tables: Tables | None
+    enterprise: bool | None
+    no_tables: str = ""
+    no_edition: str = ""
+
+
+@dataclass(frozen=True)
+class User:
+    """A console user who may log in."""
+
+    name: str
+    is_admin: bool
+    is_local: bool
+    enrolled: bool
+
+
+class PandoraConsole(Across):
+    """The console of a deployment, by what its database holds."""
+
+    of = (PandoraDatabase, ConsoleEdition)
+
+    @classmethod
+    def share(cls, look: Look) -> _Told:
+        tables, no_tables, enterprise, no_edition = None, "", None, ""
+        try:
+            tables = look(PandoraDatabase).tables
+        except (NotObserved, NotApplicable) as silent:
+            no_tables = str(silent)
+        try:
+            enterprise = look(ConsoleEdition).is_enterprise
+        except (NotObserved, NotApplicable) as silent:
+            no_edition = str(silent)
+        if tables is None and enterprise is None:
+            raise NotApplicable(f"{no_tables}; {no_edition}")
+        return _Told(tables, enterprise, no_tables, no_edition)
+
+    # --- who told ---
+
+    @cached_property
+    def _told(self) -> tuple[_Told, ...]:
+        return tuple(share.value for share in self.shares if share.told)
+
+    @cached_property
+    def _tables(self) -> Tables:
+        for share in self._told:
+            if share.tables is not None:
+                return share.tables
+        why = [f"{share.host}: {share.silence or share.absent or share.value.no_tables}" for share in self.shares]
+        raise NotObserved(f"nobody could ask Pandora FMS's database: {'; '.join(why[:5])}")
+
+    @cached_property
+    def is_enterprise(self) -> bool:
+        """Whether the console is the Enterprise edition. Raises NotObserved when no console showed it."""
+        told = self._editions
+        if not told:
+            why = "; ".join(f"{share.host}: {share.silence or share.absent}" for share in self.shares if not share.told)
+            raise NotObserved(f"no console showed whether its Enterprise part is installed{f': {why}' if why else ''}")
+        return any(told)
+
+    @cached_property
+    def _editions(self) -> list[bool]:
+        return [told.enterprise for told in self._told if told.enterprise is not None]
+
+    def _by_edition(self, offences: Offences, means: str) -> Offences:
+        """Offences of a setting that only the Enterprise edition heeds. Raises UnmetEdition where it is not there."""
+        if offences and not self._editions:
+            return offences
+        if not self.is_enterprise:
+            raise UnmetEdition(f"{means} exists in the Enterprise edition only; the settings say: {offences}")
+        return offences
+
+    # --- settings ---
+
+    @cached_property
+    def _config(self) -> dict[str, list[str]]:
+        """Values by token, as they are stored: the console takes the last of doubles."""
+        found: dict[str, list[str]] = {}
+        for _, token, value in sorted(self._tables["config"], key=lambda row: int(row[0]) if row[0].isdigit() else 0):
+            found.setdefault(token, []).append(value)
+        return found
+
+    def setting(self, token: str, default: str = "") -> str:
+        """The value that the console goes by. Raises NotObserved when the table holds two that differ."""
+        values = self._config.get(token, [default])
+        if len(set(values)) > 1:
+            raise NotObserved(
+                f"tconfig holds {token} {len(values)} times, with different values: {', '.join(values)[:100]}"
+            )
+        return values[-1]
+
+    def _is_on(self, token: str) -> bool:
+        return self.setting(token).strip().lower() not in ("", "0", "false", "null")
+
+    def _number(self, token: str, default: int) -> int:
+        text = self.setting(token, str(default)).strip() or "0"
+        if not re.fullmatch(r"-?\d{1,9}", text):
+            raise Unreadable(f"tconfig.{token} is {text[:50]!r}, which is no number")
+        return int(text)
+
+    def _off(self, token: str, text: str = "") -> Offences:
+        """The offence of a switch that is not on."""
+        on = self._is_on(token)
+        said = (
+            f"tconfig.{token} is {self.setting(token) or 'empty'}"
+            if token in self._config
+            else f"tconfig.{token} is absent"
+        )
+        offences = [] if on else [Offence(subject=token, text=f"{text or 'it is off'}: {said}")]
+        return Offences(offences, said)
+
+    @cached_property
+    def plain_http(self) -> Offences:
+        return self._off("https", "the console does not insist on https")
+
+    # --- passwords ---
+
+    @cached_property
+    def users(self) -> tuple[User, ...]:
+        """The enabled users who log in, the API's own left out."""
+        return tuple(
+            User(name, is_admin == "1", local == "1", enrolled == "1")
+            for name, is_admin, disabled, not_login, local, enrolled in self._tables["user"]
+            if disabled == "0" and not_login == "0"
+        )
+
+    @cached_property
+    def _local(self) -> tuple[User, ...]:
+        """The users who log in with a password of the console's own. Raises NotApplicable when there is none."""
+        method = self.setting("auth", "mysql") or "mysql"
+        local = method == "mysql" or self._is_on("fallback_local_auth")
+        found = tuple(user for user in self.users if local or user.is_local or user.is_admin)
+        if not found:
+            raise NotApplicable(f"every console user authenticates by {method}: the policy is that directory's")
+        return found
+
+    def _policy(self, *wrong: tuple[str, str], means: str) -> Offences:
+        """What is wrong with the policy: (token, phrase); a phrase that is empty is no offence."""
+        _ = self._local
+        off = self._off("enable_pass_policy", "the password policy is off")
+        found = [*off, *(Offence(subject=token, text=text) for token, text in wrong if text)]
+        return self._by_edition(Offences(found, f"the policy is on for {len(self._local)} local accounts"), means)
+
+    @cached_property
+    def password_policy(self) -> Offences:
+        return self._policy(means="a password policy")
+
+    def password_length(self, least: int) -> Offences:
+        size = self._number("pass_size", 0)
+        wrong = f"pass_size is {size}, less than {least}" if size < least else ""
+        return self._policy(("pass_size", wrong), means="a least length")
+
+    def password_complexity(self, asked: bool | None) -> Offences:
+        _ = self._local
+        if not asked:
+            raise NotApplicable("neither the site nor a framework asks for complexity (audit_password_complexity)")
+        missing = [token for token in ("pass_needs_numbers", "pass_needs_symbols") if not self._is_on(token)]
+        return self._policy(*((token, f"{token} is off") for token in missing), means="complexity")
+
+    def password_history(self, depth: int) -> Offences:
+        kept = self._number("compare_pass", 0) if self._is_on("enable_pass_history") else 0
+        wrong = f"{kept} former passwords are compared, less than {depth}" if kept < depth else ""
+        return self._policy(("compare_pass", wrong), means="a history of passwords")
+
+    def password_expiry(self, days: int | None) -> Offences:
+        _ = self._local
+        if days is None:
+            raise NotApplicable("neither the site nor a framework asks passwords to end (audit_password_expiry)")
+        expires = self._number("pass_expire", 0)
+        wrong = f"pass_expire is {expires} days" if not 0 < expires <= days else ""
+        return self._policy(("pass_expire", wrong), means="an end of passwords")
+
+    def password_lockout(self, attempts: int, minutes: int) -> Offences:
+        tries, locked = self._number("number_attempts", 0), self._number("mins_fail_pass", 0)
+        return self._policy(
+            ("number_attempts", f"number_attempts is {tries}" if not 0 < tries <= attempts else ""),
+            ("mins_fail_pass", f"mins_fail_pass is {locked} minutes" if locked < minutes else ""),
+            means="locking after failed logins",
+        )
+
+    @cached_property
+    def policy_skips_administrators(self) -> Offences:
+        if not any(user.is_admin for user in self._local):
+            raise NotApplicable("no administrator logs in with a password of the console's own")
+        wrong = "" if self._is_on("enable_pass_policy_admin") else "the policy does not bind administrators"
+        return self._policy(("enable_pass_policy_admin", wrong), means="a password policy")
+
+    @cached_property
+    def default_credentials(self) -> Offences:
+        """The enabled users with a password or an API token that is published."""
+        enabled = {row[0]: row[3] for row in self._tables["user"] if row[2] == "0"}
+        known = [
+            name for name, published, _ in self._tables["password"] if published == "1" and enabled.get(name) == "0"
+        ]
+        tokens = [name for name, published in self._tables["token"] if published == "1" and name in enabled]
+        found = [
+            Offence(subject=name, text=f"{name} has the password that the product is shipped with") for name in known
+        ]
+        found += [
+            Offence(subject=f"{name} (API)", text=f"{name} has the API token that is published") for name in tokens
+        ]
+        return Offences(found, f"none of {len(enabled)} enabled users has a published password or token")
+
+    # --- the second factor ---
+
+    @cached_property
+    def second_factor_off(self) -> Offences:
+        return self._off("double_auth_enabled", "no second factor is asked for")
+
+    def unenrolled(self, break_glass: Collection[str]) -> Offences:
+        """The users who log in without a second factor; emergency accounts are shown, not counted."""
+        if not self.users:
+            raise NotApplicable("no console user may log in")
+        off = list(self.second_factor_off)
+        alone = [user.name for user in self.users if not user.enrolled and user.name not in break_glass]
+        found = [Offence(subject=name, text=f"{name} has enrolled no second factor") for name in sorted(alone)]
+        kept = sorted(user.name for user in self.users if not user.enrolled and user.name in break_glass)
+        seen = f"{len(self.users) - len(kept)} users enrolled" + (
+            f"; for emergencies: {', '.join(kept)}" if kept else ""
+        )
+        return Offences([*off, *found], seen)
+
+    @cached_property
+    def login_hash(self) -> Offences:
+        """The login by hash, which asks for neither password nor second factor: off when its secret is empty."""
+        secret = self._secret("loginhash_pwd")
+        if secret is None:
+            if self.setting("current_package", "").startswith("1."):
+                raise NotApplicable("this release has no login by hash")
+            text = "loginhash_pwd is absent, so the console makes up one that can be guessed"
+            return Offences([Offence(subject="loginhash_pwd", text=text)], "")
+        length, published = secret
+        weak = (
+            f"its secret has {length} characters"
+            if length < 16
+            else "its secret is a published one"
+            if published
+            else ""
+        )
+        found = (
+            [Offence(subject="loginhash_pwd", text=f"the login by hash is on, and {weak}")] if length and weak else []
+        )
+        return Offences(found, "the login by hash is off" if not length else f"its secret has {length} characters")
+
+    def _secret(self, token: str) -> tuple[int, bool] | None:
+        """Length of a secret, and whether it is a published one; None where it is not stored."""
+        rows = [row for row in self._tables["secret"] if row[1] == token]
+        if len(rows) > 1:
+            raise NotObserved(f"tconfig holds {token} {len(rows)} times")
+        return (int(rows[0][2] or "0"), rows[0][3] == "1") if rows else None
+
+    # --- directories ---
+
+    @cached_property
+    def directory_in_the_clear(self) -> Offences:
+        """A directory that is asked without TLS. Raises NotApplicable where none is."""
+        method = self.setting("auth", "mysql") or "mysql"
+        if method not in ("ldap", "ad"):
+            raise NotApplicable(f"users authenticate by {method}, not by LDAP or Active Directory")
+        server = self.setting(f"{method}_server")
+        safe = self._is_on(f"{method}_start_tls") or server.startswith("ldaps://")
+        text = f"{method}_start_tls is off, and {server or 'the server'} is no ldaps:// address"
+        return Offences([] if safe else [Offence(subject=method, text=text)], f"logins by {method} travel by TLS")
+
+    # --- the audit log ---
+
+    @cached_property
+    def audit_log_off(self) -> Offences:
+        off = self._off("audit_log_enabled", "the audit log is not written to its file")
+        written = self._tables["record"][0][0] == "1"
+        none = [] if written else [Offence(subject="tsesion", text="the database holds no record of any action")]
+        return Offences([*off, *none], "the audit log is on, and the database holds records")
+
+    def audit_kept(self, days: int) -> Offences:
+        purge = self._number("audit_purge", 30)
+        found = (
+            [Offence(subject="audit_purge", text=f"records are deleted after {purge} days")] if 0 < purge < days else []
+        )
+        return Offences(found, "records are never deleted" if purge <= 0 else f"records are kept for {purge} days")
+
+    @cached_property
+    def audit_unsigned(self) -> Offences:
+        signed = int(self._tables["signature"][0][0])
+        found = [] if signed else [Offence(subject="tsesion_extended", text="no record carries a signature")]
+        return self._by_edition(Offences(found, "records carry signatures"), "signing records")
+
+    # --- rights ---
+
+    @cached_property
+    def acl_off(self) -> Offences:
+        off = self._off("acl_enterprise", "the extended ACL is off")
+        unused = (
+            [] if self._tables["view"] else [Offence(subject="tprofile_view", text="no profile is restricted by it")]
+        )
+        return self._by_edition(Offences([*off, *unused], f"{len(self._tables['view'])} profiles are restricted"), "it")
+
+    def administrators(self, promised: Collection[str] | None, all_groups: Collection[str]) -> Offences:
+        """Administrators, and who sees all groups, besides those that the site promised."""
+        names = {user.name for user in self.users}
+        admins = {user.name for user in self.users if user.is_admin}
+        everywhere = {row[0] for row in self._tables["right"] if row[1] == "0"} & names - admins
+        allowed = {*(promised or ()), *all_groups}
+        found = [
+            Offence(subject=name, text=f"{name} is an administrator") for name in sorted(admins - {*(promised or ())})
+        ]
+        found += [Offence(subject=name, text=f"{name} sees all groups") for name in sorted(everywhere - allowed)]
+        return _promised(
+            Offences(found, f"administrators: {', '.join(sorted(admins))}"), promised, "console_administrators"
+        )
+
+    def changers(self, promised: Collection[str] | None) -> Offences:
+        """Who may change agents and policies, besides those that the site promised."""
+        return self._holders((3, 4, 5), promised, "may change agents or policies", "policy_editors")
+
+    def uploaders(self, promised: Collection[str] | None) -> Offences:
+        """Who may upload what agents or servers execute, besides those that the site promised."""
+        return self._holders((3, 5), promised, "may upload executables", "uploaders")
+
+    def _holders(self, rights: tuple[int, ...], promised: Collection[str] | None, may: str, promise: str) -> Offences:
+        names = {user.name for user in self.users}
+        by_profile = {row[0]: row[2] for row in self._tables["right"] if any(row[right] == "1" for right in rights)}
+        holders = {name: f"by the profile {by_profile[name]}" for name in sorted(by_profile.keys() & names)}
+        holders |= {user.name: "as an administrator" for user in self.users if user.is_admin}
+        found = [
+            Offence(subject=name, text=f"{name} {may}, {how}")
+            for name, how in sorted(holders.items())
+            if name not in (promised or ())
+        ]
+        return _promised(Offences(found, f"{', '.join(sorted(holders)) or 'nobody'} {may}"), promised, promise)
+
+    # --- sessions and the API ---
+
+    def long_sessions(self, minutes: int) -> Offences:
+        """The idle times that are longer: of the console, and of users who have one of their own."""
+        general = self._number("session_timeout", 90) or 90
+        text = "sessions never end" if general < 0 else f"idle sessions end after {general} minutes"
+        found = [] if 0 < general <= minutes else [Offence(subject="session_timeout", text=text)]
+        names = {user.name for user in self.users}
+        for name, own in self._tables["session"]:
+            if name in names and not (re.fullmatch(r"\d{1,9}", own) and int(own) <= minutes):
+                found.append(Offence(subject=name, text=f"{name} has an idle time of {own} minutes"))
+        return Offences(found, text)
+
+    @cached_property
+    def open_api(self) -> Offences:
+        """What lets anybody use the API: every address, no password, a published one."""
+        found = []
+        addresses = [each.strip() for each in re.split(r"[;\n]", self.setting("list_ACL_IPs_for_API", "127.0.0.1"))]
+        if "*" in addresses:
+            found.append(Offence(subject="*", text="the API answers every address"))
+        length, published = self._secret("api_password") or (0, False)
+        if not length or published:
+            text = "the API has no password" if not length else "the API's password is a published one"
+            found.append(Offence(subject="api_password", text=text))
+        return Offences(found, f"the API answers {', '.join(filter(None, addresses)) or 'nobody'}, with a password")
+
+    # --- groups and agents ---
+
+    @cached_property
+    def open_groups(self) -> Offences:
+        """The groups that new agents may land in without a password."""
+        groups = self._tables["group"]
+        open_ = sorted(name for _, name, protected in groups if protected != "1")
+        found = [Offence(subject=name, text=f"the group {name} has no password") for name in open_]
+        return self._by_edition(Offences(found, f"all {len(groups)} groups have a password"), "a group's password")
+
+    def learning(self, sensitive: Collection[str] | None) -> Offences:
+        """The sensitive agents that data may change."""
+        modes = {alias: mode for _, _, alias, mode, *_ in self._tables["agent"]}
+        learns = {alias for alias, mode in modes.items() if mode != "0"}
+        if sensitive is None:
+            if not learns:
+                return Offences([], f"none of {len(modes)} agents learns")
+            raise ToDecide(f"{len(learns)} of {len(modes)} agents learn: which are sensitive? (audit_sensitive_agents)")
+        _known(sensitive, modes, "audit_sensitive_agents")
+        found = [Offence(subject=alias, text=f"data may change {alias}") for alias in sorted(learns & set(sensitive))]
+        return Offences(found, f"data changes none of {len(sensitive)} sensitive agents")
+
+    def with_agent(self, agentless: Collection[str] | None) -> Offences:
+        """The most sensitive devices on which an agent runs."""
+        versions = {alias: version == "1" for _, _, alias, _, _, version, *_ in self._tables["agent"]}
+        if agentless is None:
+            raise ToDecide("which devices are so sensitive that no agent may run there? (audit_agentless)")
+        if not agentless:
+            raise NotApplicable("the site says that no device is that sensitive")
+        _known(agentless, versions, "audit_agentless")
+        found = [Offence(subject=each, text=f"an agent runs on {each}") for each in sorted(agentless) if versions[each]]
+        return Offences(found, f"{len(agentless)} devices are watched without agent")
+
+    def undescribed(self, hosts: Collection[str], fields: Collection[str] | None) -> Offences:
+        """The fields of the servers' own agents that nobody filled in."""
+        if fields is None:
+            raise ToDecide("which fields of the server's agent are filled in? (audit_agent_fields)")
+        agents = {row[2]: row for row in self._tables["agent"] if row[2] in hosts or row[1] in hosts}
+        if not agents:
+            raise NotObserved(f"the database knows no agent called {' or '.join(sorted(hosts))}")
+        custom = {(agent, name) for agent, name in self._tables["field"]}
+        found = []
+        for alias, row in sorted(agents.items()):
+            own = {"address": row[6] == "1", "description": row[7] == "1", "group": row[4] != "0"}
+            missing = [each for each in fields if not own.get(each, (row[0], each) in custom)]
+            found += [Offence(subject=f"{alias}: {each}", text=f"{alias}: {each} is empty") for each in missing]
+        return Offences(found, f"{', '.join(sorted(agents))}: {', '.join(fields)} are filled in")
+
+    @cached_property
+    def servers(self) -> tuple[str, ...]:
+        """The names of the deployment's Pandora FMS servers. Raises NotApplicable where none is."""
+        found = tuple(share.host for share in self.shares if Role.SERVER in share.roles)
+        if not found:
+            raise NotApplicable("no Pandora FMS server is among the hosts")
+        return found
+
+
+def _promised(offences: Offences, promised: Collection[str] | None, promise: str) -> Offences:
+    if promised is None and offences:
+        raise ToDecide(f"{offences}: who may? (audit_{promise})")
+    return offences
+
+
+def _known(names: Collection[str], agents: Mapping[str, object], promise: str) -> None:
+    """Raises NotObserved for a promised agent that the database does not know."""
+    if unknown := sorted(set(names) - agents.keys()):
+        raise NotObserved(f"the database knows no agent called {', '.join(unknown)} ({promise})")

@@ -1,0 +1,83 @@
+"""The database's secrets stay there: what the printed account cannot read, and what no answer brings home."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from judging import ask, controls
+
+import lab
+from pandora_audit import commands
+from pandora_audit.promises import Promises
+from pandora_audit.target import Target
+from pandora_audit.transport import Options
+
+# Seeded in the lab's database, in the places where the product keeps secrets.
+SECRETS = (
+    "lab-Only-Api-9",
+    "lab-Only-Group-3",
+    "LABLABLABLABLAB2",
+    "aaaaaaaaaaaaaaaa",
+    "lab-Only-Ldap-1",
+    "pandora1234",
+)
+PLANT = """
+UPDATE tconfig SET value = 'lab-Only-Ldap-1' WHERE token = 'loginhash_pwd';
+UPDATE tusuario SET api_token = 'pandora1234' WHERE id_user = 'aruiz';
+"""
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[lab.Host]:
+    lab.required()
+    with lab.boot("database", hardened=True) as booted:
+        booted.run("mysql pandora", input=PLANT)
+        account = "CREATE USER nosudo@localhost IDENTIFIED VIA unix_socket;\n"
+        booted.run("mysql", input=account + commands.database_account("nosudo", "pandora"))
+        booted.write("/home/nosudo/audit.cnf", "[client]\nuser=nosudo\n")
+        yield booted
+
+
+def as_nosudo(host: lab.Host, statement: str) -> subprocess.CompletedProcess[str]:
+    return host.run(f'su nosudo -s /bin/sh -c "mysql -N -e \\"{statement}\\""', check=False)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT value FROM pandora.tconfig",
+        "SELECT password FROM pandora.tusuario",
+        "SELECT secret FROM pandora.tuser_double_auth",
+        "SELECT password FROM pandora.tgrupo",
+        "SELECT * FROM mysql.global_priv",
+        "SHOW CREATE VIEW pandora_audit.config",
+        "CREATE TABLE pandora_audit.mine (a INT)",
+        "SELECT LOAD_FILE('/etc/passwd') IS NOT NULL OR 1/0",
+    ],
+)
+def test_the_account_reads_the_views_only(host: lab.Host, statement: str) -> None:
+    done = as_nosudo(host, statement)
+    assert "denied" in done.stderr or done.stdout.strip() == "NULL"
+
+
+def test_the_account_reads_the_views(host: lab.Host) -> None:
+    assert as_nosudo(host, "SELECT COUNT(*) > 5 FROM pandora_audit.config").stdout.strip() == "1"
+
+
+@pytest.mark.parametrize(("user", "options"), [("audit", None), ("nosudo", "/home/nosudo/audit.cnf")])
+def test_no_secret_comes_home(host: lab.Host, tmp_path: Path, user: str, options: str | None) -> None:
+    known = tmp_path / "known"
+    known.write_text(host.known_hosts_line(host.port))
+    promises = Promises.read({"db_options": (options, "test")} if options else {})
+    target = Target(name="db", address=host.address, user=user, port=host.port, promises=promises)
+    machine = ask(
+        target,
+        controls("tests_web", "tests_server", "tests_agents").values(),
+        Options(known_hosts=known, identity_file=host.key),
+    )
+    told = b"".join(answer.out + answer.err for answer in machine.answers.values())
+    assert b"enable_pass_policy" in told
+    assert not [secret for secret in SECRETS if secret.encode() in told]
