@@ -54,7 +54,13 @@ ROLE_FILES: dict[Role, tuple[str, ...]] = {
     Role.AGENT: ("/etc/pandora/pandora_agent.conf", "/etc/pandorafms/pandora_agent.conf"),
 }
 
-_PRELUDE = """\
+# "/" is always there: an answer without it is none.
+_LOOKED_AT = ("/", *(file for files in ROLE_FILES.values() for file in files))
+LOOK = " ".join(("/usr/bin/timeout -s KILL 10", _IN_ROOT, "/usr/bin/stat -c %n", *_LOOKED_AT))
+"""What root is asked of the files that tell a role, where an account may not look for them itself."""
+
+_PRELUDE = (
+    """\
 unset pw
 set -f +axv
 LC_ALL=C LANG=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -78,9 +84,7 @@ r() {
   [ -x "$p" ] || { no "missing $at"; return; }
   set -- /usr/bin/timeout -s KILL "$sec" $in_root "$p" "$@"
   [ "$by" != root ] || { q "$@"; return; }
-  how=$all
-  case "$paid" in *"$nl$*$nl"*) how=P ;; esac
-  case "$free" in *"$nl$*$nl"*) how=N ;; esac
+  may "$@"
   case $how:$pw in
     N:*) q sudo -n "$@" ;;
     P:) no password; return ;;
@@ -88,6 +92,12 @@ r() {
     *) no "denied $why"; return ;;
   esac
   [ "$rc" != - ] || all='' free=$nl paid=$nl why='sudo did not end when it was last asked'
+}
+# How sudo lets this account run a command: N (no password), P or not at all.
+may() {
+  how=$all
+  case "$paid" in *"$nl$*$nl"*) how=P ;; esac
+  case "$free" in *"$nl$*$nl"*) how=N ;; esac
 }
 # A question asked as root only where that is no further privilege: of root, and of who may run everything.
 x() {
@@ -163,6 +173,15 @@ sudo_grants() {
 }
 listed() { { sudo -k "$@" -l <&5 2>&1 3>&- 5<&- & } 5<&0 | timeout 20 cat; }
 granted() { case $list in *' may run the following commands on '*) ;; *) return 1 ;; esac; }
+# What root sees of the files that tell a role; nothing where this account may not ask.
+look() {
+  set -- LOOK
+  may "$@"
+  case $how:$pw in
+    N:*) sudo -n "$@" ;;
+    P:?*) with_password "$@" ;;
+  esac </dev/null 2>/dev/null
+}
 # A role is there, not there, or hidden in a directory that this account may not look into.
 role() {
   name=$1 is=absent
@@ -173,10 +192,20 @@ role() {
     while [ ! -e "$d" ] && [ -n "$d" ]; do d=${d%/*}; done
     [ -z "$d" ] || [ -x "$d" ] || is="hidden $d"
   done
+  case $is in hidden*)
+    [ -n "$seen" ] || seen=$(look)
+    [ -z "$seen" ] || is=absent
+    for f in "$@"; do
+      case "$nl$seen$nl" in *"$nl$f$nl"*) is="present $f" roles="$roles$name " ;; esac
+    done ;;
+  esac
   printf '%s %s\\n' "$name" "$is"
 }
 say() { printf '@%s 0\\n' "$1"; printf '%s\\n' "$2" | sed 's/^/o/'; printf '.%s 0 0\\n' "$1"; }
-""".replace("ERRBYTES", str(_ERR_BYTES)).replace("IN_ROOT", _IN_ROOT)
+""".replace("ERRBYTES", str(_ERR_BYTES))
+    .replace("IN_ROOT", _IN_ROOT)
+    .replace("LOOK", LOOK)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +253,7 @@ def compose(
         if not _KEY.fullmatch(ask.key) or ask.key in (PRIVILEGE, ROLES):
             raise ValueError(f"question {ask.key!r}: a key is made of a-z 0-9 . @ _ -, and not one of the script's own")
     privileged = any(ask.root or ask.if_all for ask in asks)
-    words = [_PRELUDE, "main() {", "exec 3>&1", "by=nobody all= free=$nl paid=$nl why= pw= roles=' '"]
+    words = [_PRELUDE, "main() {", "exec 3>&1", "by=nobody all= free=$nl paid=$nl why= pw= seen= roles=' '"]
     if password is not None:
         words.append("IFS= read -r pw")
     words.append('if [ "$(id -u)" = 0 ]; then by=root')
@@ -273,7 +302,7 @@ def sudo_commands(ask: Ask) -> tuple[str, ...]:
 
 def sudoers(asks: Iterable[Ask], account: str) -> str:
     """A sudoers file with which the account may run exactly these privileged questions and nothing else."""
-    commands = sorted({command for ask in asks if ask.root for command in sudo_commands(ask)})
+    commands = sorted({LOOK} | {command for ask in asks if ask.root for command in sudo_commands(ask)})
     escaped = (re.sub(r"([\\,:=])", r"\\\1", command) for command in commands)
     # find runs others by name: where no secure_path is set, that would be a name in the account's own PATH.
     defaults = f'Defaults:{account} env_reset, secure_path="/usr/sbin:/usr/bin:/sbin:/bin"\n'

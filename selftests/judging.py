@@ -79,6 +79,7 @@ def judge(machine: Machine, wanted: Mapping[str, Control], level: str = "guide")
         of_host = control.subject is Subject.HOST
         audit.machine, audit.deployment = (machine, None) if of_host else (None, next(audit.deployments()))
         found[name] = _conclude(audit, control)
+        audit.keep(found[name])
     return found
 
 

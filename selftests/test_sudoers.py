@@ -23,6 +23,7 @@ ANYWHERE = Target(name="x", address="x")
 ASKS = [each for each in plan(ANYWHERE, CONTROLS.values()).questions if isinstance(each, Ask) and each.root]
 PRINTED = commands.sudoers([plan(ANYWHERE, CONTROLS.values())], "least")
 GRANTED = [command.split(" ") for each in ASKS for command in script.sudo_commands(each)]
+GRANTED.append(script.LOOK.split(" "))
 FIND = next(argv for argv in GRANTED if {"/home", "/home/"} & set(argv))
 SSHD = next(argv for argv in GRANTED if "-T" in argv)
 
