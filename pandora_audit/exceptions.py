@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -132,17 +131,17 @@ def _glob(pattern: str, text: str) -> bool:
 
 
 def _entry(value: Value, known_controls: Collection[str]) -> SiteException:
-    words = {key: _word(key, each) for key, each in value.mapping("an exception").items()}
+    pairs = value.mapping("an exception")
+    words = {key: _word(key, each) for key, each in pairs.items()}
     if missing := [key for key in _REQUIRED if key not in words]:
         raise SiteError(f"{value.where}: this exception lacks {', '.join(missing)}")
-    lines = {key: each.where for key, each in value.mapping("an exception").items()}
     if words["control"] not in known_controls:
         near = did_you_mean(words["control"], known_controls)
-        raise SiteError(f"{lines['control']}: there is no control {words['control']}{near}")
+        raise SiteError(f"{pairs['control'].where}: there is no control {words['control']}{near}")
     if _person(words["requested_by"]) == _person(words["approved_by"]):
-        raise SiteError(f"{lines['approved_by']}: who requests an exception does not approve it (four eyes)")
-    until = _date(words.pop("until"), lines["until"])
-    return SiteException(until=until, where=value.where, **words)
+        raise SiteError(f"{pairs['approved_by'].where}: who requests an exception does not approve it (four eyes)")
+    del words["until"]
+    return SiteException(until=pairs["until"].day("until"), where=value.where, **words)
 
 
 def _word(key: str, value: Value) -> str:
@@ -156,11 +155,3 @@ def _word(key: str, value: Value) -> str:
 
 def _person(name: str) -> str:
     return " ".join(name.split()).casefold()
-
-
-def _date(text: str, where: str) -> date:
-    try:
-        # fromisoformat alone would also take 20260131 and week dates.
-        return date.fromisoformat(text if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else "")
-    except ValueError as error:
-        raise SiteError(f"{where}: until is {text!r}; it takes a day, YYYY-MM-DD") from error

@@ -129,7 +129,7 @@ def _exceptions(config: pytest.Config) -> tuple[SiteException, ...]:
 def _targets(path: Path | None, hosts: str | None) -> tuple[Target, ...]:
     found: list[Target] = []
     for target in inventory.load(path).select(hosts):
-        found += record.load(Path(target.address)) if target.backend == "replay" else [target]
+        found += record.load(Path(target.address)) if target.backend == "replay" else [target.with_baseline(path)]
     return tuple(found)
 
 
