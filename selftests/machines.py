@@ -26,6 +26,7 @@ Then its machines:
   roles      the roles that the inventory promises
   promises   as in an inventory; LAB stands for the lab key's fingerprint, ADDRESS for the host's, ROOT for our folder
   level      guide, hardened or strict
+  accepted   whether the site has accepted, as its baseline, what the machine was before ``then``
   expect     control = verdict; C compliant, N not compliant, E not assessed, n/a, ? to decide
   observed   a control's observation or reason must contain this text
 """
@@ -42,7 +43,7 @@ from typing import Any
 from judging import ROOT, ask, controls, judge, plan
 
 import lab
-from pandora_audit import commands
+from pandora_audit import cli, commands
 from pandora_audit.control import Control
 from pandora_audit.finding import Finding
 from pandora_audit.formats import authorized_keys
@@ -109,14 +110,25 @@ class Table:
             if "sudoers" in row:
                 text = commands.sudoers([plan(_target(host, row), self.controls.values())], row["sudoers"])
                 host.write(f"/etc/sudoers.d/{row['sudoers']}", text, mode=0o440)
-            for text in filter(None, (self.head.get("wait"), row.get("then"))):
-                host.run(self._whole(text), timeout=60)
+            if "wait" in self.head:
+                host.run(self._whole(self.head["wait"]), timeout=60)
+            baseline = self._accepted(host) if row.get("accepted") else None
+            if "then" in row:
+                host.run(self._whole(row["then"]), timeout=60)
             host.port = port
-            host.wait_for_ssh()
-            known = host.root.parent / "known_hosts"
-            known.write_text(host.known_hosts_line(host.port) + "\n")
-            options = Options(known_hosts=known, identity_file=host.key)
-            return ask(_target(host, row), self.controls.values(), options, row.get("password"))
+            return self._answers(host, _target(host, row, baseline), row.get("password"))
+
+    def _answers(self, host: lab.Host, target: Target, password: str | None = None) -> Machine:
+        host.wait_for_ssh()
+        known = host.root.parent / "known_hosts"
+        known.write_text(host.known_hosts_line(host.port) + "\n")
+        options = Options(known_hosts=known, identity_file=host.key)
+        return ask(target, self.controls.values(), options, password)
+
+    def _accepted(self, host: lab.Host) -> str:
+        """The baseline that the host proposes of itself, once somebody has approved it."""
+        text = cli.proposal(self._answers(host, _target(host, {})), "Olga Owner")
+        return text.replace("approved-by: ''", "approved-by: Ada Approver")
 
     def _whole(self, text: str) -> str:
         for name, stands_for in self.head.get("texts", {}).items():
@@ -128,8 +140,10 @@ def _listen(host: lab.Host, port: int) -> None:
     host.port = port
 
 
-def _target(host: lab.Host, row: dict[str, Any]) -> Target:
+def _target(host: lab.Host, row: dict[str, Any], baseline: str | None = None) -> Target:
     promises = {name: _promise(value, host) for name, value in row.get("promises", {}).items()}
+    if baseline is not None:
+        promises["baseline"] = baseline
     return Target(
         name=host.name,
         address=host.address,

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.listeners import DOCUMENTED, Allowance, Listener, Listeners
+from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.formats import netfilter, units
 from pandora_audit.formats.netfilter import Packet
 from pandora_audit.formats.units import Unit
@@ -26,15 +27,20 @@ _LOADERS = (
 )
 _UNITS = units.ask("firewall-units", *(f"{name}.service" for name in _LOADERS))
 # Whether what the next start loads denies anything at all.
+_NFTABLES = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
 _WRITTEN = Ask(
     key="firewall-files",
-    argv=(
-        *("grep", "-rHswi", "-e", "drop", "-e", "reject", "-e", "include"),
-        *("/etc/nftables.conf", "/etc/sysconfig/nftables.conf", "/etc/nftables", "/etc/nftables.d"),
-    ),
+    argv=("grep", "-rHwi", "-e", "drop", "-e", "reject", "-e", "include", *_NFTABLES, "/etc/nftables"),
     root=True,
 )
 _UFW = Ask(key="ufw", sh="grep -Hs '^ENABLED=' /etc/ufw/ufw.conf; true")
+# Where administrators load rules without a unit of a known name.
+_SCRIPTS = Ask(
+    key="firewall-scripts",
+    sh="set +f; grep -lsE '^[^#]*([^[:alnum:]_-]|^)(nft|ip6?tables(-restore)?)([^[:alnum:]_.-]|$)' /etc/rc.local "
+    "/etc/rc.d/rc.local /etc/network/interfaces /etc/network/interfaces.d/* /etc/network/if-*.d/* "
+    "/etc/NetworkManager/dispatcher.d/* /etc/systemd/system/*.service; true",
+)
 
 _OLD_PORTS = (21, 23, 512, 513)
 _ALWAYS = tuple(sorted({*_OLD_PORTS, *(port for _, protocol, port, _ in DOCUMENTED if protocol == "tcp")}))
@@ -52,7 +58,7 @@ _PROBES = tuple(map(_probe, _ALWAYS))
 class Firewall(Fact):
     """What lets packets in, and what they find."""
 
-    questions = (*Listeners.questions, _NFT, *_TABLES.values(), _UNITS, _WRITTEN, _UFW, *_PROBES)
+    questions = (*Listeners.questions, _NFT, *_TABLES.values(), _UNITS, _WRITTEN, _UFW, _SCRIPTS, *_PROBES)
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
@@ -144,18 +150,21 @@ class Firewall(Fact):
         ufw = self.answers[_UFW.key].succeeded().text
         if "ufw" in starting and not re.search(r"=[\"']?yes", ufw, re.I):
             starting.remove("ufw")
+        starting += self.answers[_SCRIPTS.key].succeeded().lines
         if not starting:
             text = "nothing loads the filter at the next start: no unit of nftables, firewalld, ufw or iptables is on"
             yield Offence(subject="next start", text=text, layer="next start")
         elif starting == ["nftables"]:
             answer = self.answers[_WRITTEN.key]
             lines = [line.partition(":")[2].partition("#")[0] for line in answer.lines]
+            nothing_withheld(answer)
+            missing = answer.err.decode("utf-8", "backslashreplace")
             if not any(re.search(r"\b(drop|reject|include)\b", line) for line in lines):
                 yield Offence(
                     subject="next start",
                     text="the rules that the next start loads deny nothing",
                     layer="next start",
-                    cause="nftables.conf",
+                    cause=next((path for path in _NFTABLES if path not in missing), ""),
                 )
 
     def _filter(self) -> list[Offence]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
@@ -70,23 +71,26 @@ class Processes(Fact):
         return found
 
     def _lasting(self) -> Iterator[Process]:
-        starting = {word for line in self.answers[_STARTING.key].succeeded().lines for word in line.split()[:1]}
-        eldest = self._eldest()
         for process in self.by_pid.values():
-            if not self._programs.get(process.pid):  # a kernel thread; or it began, or ended, between two questions
-                continue
-            if self._serves_people(process):
-                if process.seconds >= _DAY and not self._is_part_of_a_login(process):
-                    yield process
-            elif process.unit in starting:
-                if process.seconds >= _DAY:
-                    yield process
-            elif self._is_job(process, eldest[process.unit]):
-                if process.seconds >= _JOB:
-                    yield process
-            elif process.unit != "-" or process.seconds >= _JOB or process.parent == "1":
+            # Without a program it is a kernel thread; or it began, or ended, between two questions.
+            if self._programs.get(process.pid) and process.seconds >= self._patience(process):
                 yield process
 
+    def _patience(self, process: Process) -> float:
+        """The age from which on a process is one that stays."""
+        if self._is_part_of_a_login(process):
+            return math.inf
+        if self._serves_people(process) or process.unit in self._starting:
+            return _DAY
+        return 0 if self._is_of_its_unit(process) else _JOB
+
+    @cached_property
+    def _starting(self) -> frozenset[str]:
+        """The units of jobs that run right now."""
+        lines = self.answers[_STARTING.key].succeeded().lines
+        return frozenset(word for line in lines for word in line.split()[:1])
+
+    @cached_property
     def _eldest(self) -> dict[str, Process]:
         """Of each unit the process that was there first."""
         found: dict[str, Process] = {}
@@ -94,31 +98,29 @@ class Processes(Fact):
             found.setdefault(process.unit, process)
         return found
 
-    def _is_job(self, process: Process, eldest: Process) -> bool:
-        """Whether it runs something else than its unit's own program."""
-        mine, first = (f"{self._programs.get(each.pid)} {each.script}" for each in (process, eldest))
-        return process.unit != "-" and mine != first
+    def _is_of_its_unit(self, process: Process) -> bool:
+        """Whether it runs its unit's own program, and no job of it."""
+        mine, first = ((self._programs.get(each.pid), each.script) for each in (process, self._eldest[process.unit]))
+        return process.parent == "1" if process.unit == "-" else mine == first
 
     def _serves_people(self, process: Process) -> bool:
         """Whether somebody's login, or a scheduler, is behind it: by its unit, or by who started it."""
-        if process.in_session or process.unit.startswith("user@"):
+        if process.in_session or process.unit.startswith(("user@", "ssh@", "sshd@")):
             return True
-        seen = {process.pid}
-        if self._name(process) in _LOGINS and process.pid != self._eldest_pid(process):
+        if self._name(process) in ("agetty", "login"):
             return True
-        parent = self.by_pid.get(process.parent)
+        parent, seen = self.by_pid.get(process.parent), set[str]()
         while parent is not None and parent.pid not in seen:
-            if self._name(parent) in (*_LOGINS, *_SCHEDULERS) and parent.pid != "1":
+            if self._name(parent) in (*_LOGINS, *_SCHEDULERS):
                 return True
             seen.add(parent.pid)
             parent = self.by_pid.get(parent.parent)
-        return self._name(process) == "agetty"
-
-    def _eldest_pid(self, process: Process) -> str:
-        return self._eldest()[process.unit].pid
+        return False
 
     def _is_part_of_a_login(self, process: Process) -> bool:
-        return not process.script and self._name(process) in (*_LOGINS, *_SHELLS, *_OF_SESSIONS)
+        if process.script or not self._serves_people(process):
+            return False
+        return self._name(process) in (*_LOGINS, *_SHELLS, *_OF_SESSIONS)
 
     def _name(self, process: Process) -> str:
         return self._programs.get(process.pid, "").rpartition("/")[2]
