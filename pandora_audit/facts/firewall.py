@@ -102,16 +102,18 @@ class Firewall(Fact):
     def _chains(self) -> netfilter.Chains:
         """Every chain of the kernel, by whichever program tells of it. Raises NotObserved where none does."""
         nft = self.answers[_NFT.key]
-        chains: netfilter.Chains = {}
-        if told := not nft.silence and nft.status == 0:
-            chains |= netfilter.nft(nft.text)
+        told: netfilter.Chains = {}
+        wanting = set(_TABLES)
+        if not nft.silence and nft.status == 0:
+            told = netfilter.nft(nft.text)
+            wanting = {name.partition(" ")[0] for name, chain in told.items() if chain.of_iptables}
+        chains = {name: chain for name, chain in told.items() if not chain.of_iptables}
         for family, question in _TABLES.items():
             answer = self.answers[question.key]
-            if answer.silence or answer.status != 0:
-                if not told:
-                    raise NotObserved(nft.silence or answer.silence or f"`{nft.question}` exited {nft.status}")
-                continue
-            chains |= {f"{family}tables {name}": each for name, each in self._renamed(family, answer).items()}
+            if not answer.silence and answer.status == 0:
+                chains |= {f"{family}tables {name}": chain for name, chain in self._renamed(family, answer).items()}
+            elif family in wanting:
+                raise NotObserved(nft.silence or answer.silence or f"`{answer.question}` exited {answer.status}")
         return chains
 
     def _renamed(self, family: str, answer: Answer) -> netfilter.Chains:

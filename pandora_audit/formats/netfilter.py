@@ -70,11 +70,13 @@ class Chain:
 
     Args:
         policy: what happens to a packet that no rule of a base chain decided about.
+        of_iptables: whether its table has rules of iptables that nft cannot tell in its own words.
     """
 
     policy: str = "accept"
     families: tuple[str, ...] = ()
     rules: list[Rule] = field(default_factory=list)
+    of_iptables: bool = False
 
 
 Chains = dict[str, Chain]
@@ -138,12 +140,18 @@ def nft(text: str) -> Chains:
     """The chains of ``nft -j list ruleset``. Raises Unreadable."""
     try:
         listed = [(kind, body) for each in json.loads(text)["nftables"] for kind, body in each.items()]
+        foreign = {
+            _name(body, "")
+            for kind, body in listed
+            if kind == "rule" and any("xt" in statement for statement in body.get("expr", ()))
+        }
         chains = {
             _name(body, body["name"]): Chain(
                 policy=body.get("policy", "accept"),
                 families=_FAMILIES.get(body["family"], ())
                 if body.get("type") == "filter" and body.get("hook") in _HOOKS
                 else (),
+                of_iptables=_name(body, "") in foreign,
             )
             for kind, body in listed
             if kind == "chain"
@@ -174,11 +182,6 @@ def _nft_rules(body: Mapping[str, Any], sets: Mapping[str, list[Any]]) -> Iterat
             for key, verdict in what["data"]["set"] if isinstance(what["data"], dict) else ():
                 entry = _criterion(what["key"], "==", key)
                 yield _ending(body, (*criteria, entry), *next(iter(verdict.items())))
-        elif kind == "xt" and (what or {}).get("type") == "target":
-            ends = "drop" if what.get("name") in ("REJECT", "DROP") else ""
-            yield Rule(tuple(criteria), ends)
-        elif kind == "xt":
-            criteria.append(Criterion("other"))
         elif kind in _VERDICTS:
             yield _ending(body, tuple(criteria), kind, what)
 
