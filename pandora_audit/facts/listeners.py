@@ -74,13 +74,13 @@ _LOCAL_ONLY: tuple[tuple[str, str, int | None], ...] = (
 
 # Who asks others through UDP from a port of chance, and hears the answers there.
 _CLIENTS = (
-    *("chronyd", "ntpd", "ntpdate", "rsyslogd", "syslog-ng", "systemd-resolve", "systemd-timesyn", "systemd-network"),
+    *("chronyd", "ntpdate", "rsyslogd", "syslog-ng", "systemd-resolve", "systemd-timesyn", "systemd-network"),
     *("NetworkManager", "dhclient", "dhcpcd", "named", "unbound", "dnsmasq", "snmpd", "snmptrapd", "avahi-daemon"),
     *("snmpget", "snmpwalk", "snmpbulkwalk", "dig", "host", "nslookup", "nmap", "fping"),
 )
-# Clients that answers reach at a port of their own: DHCP, and ntpd.
-_CLIENT_PORTS = {68: ("dhclient", "dhcpcd", "NetworkManager", "systemd-network"), 123: ("ntpd",)}
-_CLIENT_PORTS[546] = _CLIENT_PORTS[68]
+# Clients that answers reach at a port of their own.
+_DHCP_PORTS = (68, 546)
+_DHCP_CLIENTS = ("dhclient", "dhcpcd", "NetworkManager", "systemd-network")
 # Bridges to the machine's own guests and containers.
 _GUESTS = r"(docker|virbr|lxcbr|lxdbr|incusbr|podman|cni|flannel|cali|br-[0-9a-f]{12})"
 
@@ -250,8 +250,10 @@ class Listeners(Fact):
         if socket.protocol != "udp":
             return False
         names = {owner.name for owner in socket.owners}
-        if socket.port in _CLIENT_PORTS:
-            return names <= set(_CLIENT_PORTS[socket.port]) and bool(names or self.hidden)
+        if socket.port in _DHCP_PORTS:
+            return names <= set(_DHCP_CLIENTS) and bool(names or self.hidden)
+        if names == {"ntpd"}:  # it asks from the port that it would answer at
+            return socket.port == 123
         low, high = self._ports_of_chance
         return low <= socket.port <= high and bool(names) and names <= set(_CLIENTS)
 

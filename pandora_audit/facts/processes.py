@@ -54,6 +54,10 @@ class Processes(Fact):
     @cached_property
     def _programs(self) -> Mapping[str, str]:
         programs = ps.executables(self.answers[_EXECUTABLES.key].text)
+        for pid, process in self.by_pid.items():
+            # Of a kernel thread and of what has ended there is only a name, in brackets.
+            if programs.get(pid) == "" and not process.title.startswith("["):
+                raise NotObserved(f"the program of process `{process.title[:50]}` was not shown")
         if not programs.get("1"):
             raise NotObserved("the programs of others' processes were not shown")
         return programs
