@@ -60,10 +60,11 @@ _LEGACY = (
         ("tftp",),
     ),
 )
+_SUPERSERVER_UNITS = ("inetd.service", "openbsd-inetd.service", "inetutils-inetd.service", "xinetd.service")
 _UNITS = units.ask(
     "legacy-units",
     *(name for legacy in _LEGACY for name in legacy.units),
-    *("inetd.service", "openbsd-inetd.service", "inetutils-inetd.service", "xinetd.service"),
+    *_SUPERSERVER_UNITS,
 )
 _INETD = Ask(
     key="inetd",
@@ -124,9 +125,9 @@ class LegacyServices(Fact):
 
     def _of_superservers(self, known: dict[str, Unit]) -> Iterator[tuple[_Legacy, str, str, str]]:
         answer = self.answers[_INETD.key]
-        live = {name.removesuffix(".service") for name, unit in known.items() if unit.starts or unit.runs}
+        live = {name for name in _SUPERSERVER_UNITS if name in known and (known[name].starts or known[name].runs)}
         for kind, entries in (("xinetd", inetd.xinetd), ("inetd", inetd.inetd)):
-            if not any(kind == "xinetd" if name == "xinetd" else kind == "inetd" for name in live if "inetd" in name):
+            if not any((name == "xinetd.service") is (kind == "xinetd") for name in live):
                 continue
             nothing_withheld(answer)
             for entry in entries(answer.lines):
@@ -136,12 +137,11 @@ class LegacyServices(Fact):
 
     def _owners_were_shown(self) -> None:
         """Raises NotObserved where something on one of their ports did not tell whose it is."""
+        if not self._listeners.hidden:
+            return
         ports = {(legacy.protocol, port): legacy.name for legacy in _LEGACY for port in legacy.ports}
         for socket in self._listeners.sockets:
-            name = ports.get((socket.protocol, socket.port))
-            if not self._listeners.hidden:
-                continue
-            if name:
+            if name := ports.get((socket.protocol, socket.port)):
                 raise NotObserved(f"something listens on the port of {name}, and {self._listeners.hidden}")
             if socket.port not in self._listeners.ssh_ports:
                 raise NotObserved(f"whose port {socket.port} is was not shown: {self._listeners.hidden}")

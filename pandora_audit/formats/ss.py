@@ -42,10 +42,6 @@ class Socket:
         """Whether only this machine reaches it."""
         return re.match(r"127\.|::1$|::ffff:127\.", self.address) is not None or self.interface == "lo"
 
-    @property
-    def is_link_local(self) -> bool:
-        return self.address.lower().startswith("fe80:")
-
 
 def sockets(protocol: str, lines: Iterable[str]) -> Iterator[Socket]:
     """The rows of ``ss -ltn`` or ``ss -lun``, with ``-p`` or without. Raises Unreadable."""

@@ -33,9 +33,7 @@ class Unit:
 
 def ask(key: str, *names: str) -> Ask:
     """The question of which ``units`` reads the answer."""
-    return Ask(
-        key=key, argv=("systemctl", "show", "-p", "Id,Names,LoadState,ActiveState,UnitFileState,WantedBy", *names)
-    )
+    return Ask(key=key, argv=("systemctl", "show", "-p", "Id,LoadState,ActiveState,UnitFileState,WantedBy", *names))
 
 
 def units(text: str) -> Iterator[Unit]:
