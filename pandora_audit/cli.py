@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pandora_audit import baseline, inventory, record
 from pandora_audit.audit import Audit, Settings
-from pandora_audit.fact import known_facts
+from pandora_audit.fact import Fact, known_facts
 from pandora_audit.gather import Machine, Plan
 from pandora_audit.question import NotObserved
 from pandora_audit.sitefile import SiteError
 from pandora_audit.target import Target
 from pandora_audit.transport import Options, ask_on_terminal
+from pandora_audit.verdict import NotApplicable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,7 +90,7 @@ def _propose(chosen: argparse.Namespace) -> int:
     status = 0
     for machine in machines:
         try:
-            text = proposal(machine, chosen.owner)
+            text = proposal(machine, kinds, chosen.owner)
         except NotObserved as silent:
             print(f"pandora-audit: {machine.target.name}: no baseline: {silent}", file=sys.stderr)
             status = 1
@@ -101,10 +103,12 @@ def _propose(chosen: argparse.Namespace) -> int:
     return status
 
 
-def proposal(machine: Machine, owner: str) -> str:
-    """The baseline that accepts a machine as it is. Raises NotObserved when it did not tell everything."""
-    kinds = [kind for kind in known_facts().values() if kind.section]
-    sections = {kind.section: machine.fact(kind).proposal() for kind in kinds}
+def proposal(machine: Machine, kinds: Iterable[type[Fact]], owner: str) -> str:
+    """The baseline that accepts a machine as it is, by these facts. Raises NotObserved when it did not tell all."""
+    sections = {}
+    for kind in kinds:
+        with contextlib.suppress(NotApplicable):  # the machine does not play the role that the section is about
+            sections[kind.section] = machine.fact(kind).proposal()
     return baseline.written(owner, machine.seen.day, sections)
 
 
