@@ -101,6 +101,8 @@ LAYERS = {
         services=("nginx", "php8.2-fpm"),
         ports=(80, 443),
     ),
+    # A console with each filter that administrators choose from; none of them runs.
+    "console-filters": Layer("console", packages="ufw firewalld iptables"),
     # The upstream layout of an agent; of a Debian package's agent, see "agent" and "agent6".
     "agent-upstream": Layer(
         "appliance", reads=("roles/agent-upstream/agent.conf",), services=("pandora_agent_daemon",)

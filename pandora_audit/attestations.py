@@ -64,7 +64,7 @@ def load(path: Path, known_controls: Collection[str]) -> tuple[Attestation, ...]
 def _entry(value: Value, known_controls: Collection[str]) -> Attestation:
     pairs = sitefile.entry(value, "an attestation", _KEYS)
     sitefile.known_control(pairs["control"], known_controls)
-    on, until = (sitefile.day(pairs[key], key) for key in ("on", "until"))
+    on, until = (pairs[key].day(key) for key in ("on", "until"))
     if until < on:
         raise SiteError(f"{pairs['until'].where}: this attestation ends before it begins")
     words = {key: each.text(key).strip() for key, each in pairs.items() if key not in ("on", "until")}

@@ -137,7 +137,7 @@ def _entry(value: Value, known_controls: Collection[str]) -> SiteException:
     words = {key: each.text(key).strip() for key, each in pairs.items() if key != "until"}
     if _person(words["requested_by"]) == _person(words["approved_by"]):
         raise SiteError(f"{pairs['approved_by'].where}: who requests an exception does not approve it (four eyes)")
-    return SiteException(until=sitefile.day(pairs["until"], "until"), where=value.where, **words)
+    return SiteException(until=pairs["until"].day("until"), where=value.where, **words)
 
 
 def _person(name: str) -> str:

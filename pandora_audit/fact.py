@@ -7,10 +7,13 @@ import pkgutil
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from typing import ClassVar
 
+from pandora_audit.baseline import Section
 from pandora_audit.promises import Promises
 from pandora_audit.question import Answer, Answers, Question, Role, Wire
+from pandora_audit.verdict import ToDecide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,17 @@ class Seen:
     promises: Promises = field(default_factory=Promises)
     asked_at: float = 0.0
 
+    @property
+    def day(self) -> date:
+        """The day on which the machine was asked."""
+        return datetime.fromtimestamp(self.asked_at, UTC).date()
+
+    def accepted(self, section: str) -> Section:
+        """What the site's baseline accepts of this machine. Raises ToDecide where none is in force."""
+        if self.promises.baseline is None:
+            raise ToDecide("no baseline of this machine is promised: `pandora-audit baseline propose`, audit_baseline")
+        return self.promises.baseline.section(section, self.day)
+
 
 def snake_case(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
@@ -40,6 +54,8 @@ class Fact:
 
     questions: ClassVar[tuple[Question, ...]] = ()
     role: ClassVar[Role | None] = None
+    section: ClassVar[str] = ""
+    """The section of a baseline that this fact proposes; none for most."""
 
     def __init__(self, seen: Seen) -> None:
         self.seen = seen
@@ -61,6 +77,10 @@ class Fact:
     def then(cls, seen: Seen) -> tuple[Question, ...]:
         """The questions of the second trip: what depends on an answer. Raises NotObserved if they cannot be known."""
         return ()
+
+    def proposal(self) -> Section:
+        """What is on the machine now, as its section of a baseline would accept it. Raises NotObserved."""
+        raise NotImplementedError
 
     def evidence(self) -> tuple[Answer, ...]:
         """The answers that this fact reads, for reports; of the second trip those that were given."""

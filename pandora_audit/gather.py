@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,6 +20,8 @@ from pandora_audit.question import Answer, Answers, Ask, NotObserved, Probe, Pro
 from pandora_audit.target import Target
 from pandora_audit.transport import Connection, Network
 from pandora_audit.verdict import NotApplicable
+
+_PROBES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -180,21 +182,34 @@ def _ask(
 ) -> None:
     asks = tuple(question for question in questions if isinstance(question, Ask))
     probes = [question for question in questions if isinstance(question, Probe)]
-    found: dict[str, Answer] = {}
-    if asks or first:
-        trip = script.compose(
-            asks,
-            marker=secrets.token_hex(12),
-            become=machine.target.become,
-            password=password() if machine.target.become else None,
-            promised=machine.target.promised or (),
-            first=first,
-        )
-        machine.commands += 1
-        output = connection.run(trip.command, stdin=trip.stdin, limit=script.MOST_BYTES, seconds=trip.seconds)
-        found |= script.parse(output.out, trip, output.err)
-    found |= {probe.key: _probe(probe, connection) for probe in probes}
-    machine.answers = Answers({**machine.answers, **found})
+    # A port that a filter hides takes all of its seconds: all are tried at once, and while the machine answers.
+    with ThreadPoolExecutor(_PROBES_AT_ONCE, thread_name_prefix="probe") as pool:
+        dialled = [pool.submit(_probe, probe, connection) for probe in probes]
+        found = _trip(machine, asks, connection, password, first=first) if asks or first else Answers()
+        seen = {probe.key: each.result() for probe, each in zip(probes, dialled, strict=True)}
+    machine.answers = Answers({**machine.answers, **found, **seen})
+
+
+def _trip(
+    machine: Machine,
+    asks: tuple[Ask, ...],
+    connection: Connection,
+    password: Callable[[], str | None],
+    *,
+    first: bool,
+) -> Answers:
+    """The answers to one script."""
+    trip = script.compose(
+        asks,
+        marker=secrets.token_hex(12),
+        become=machine.target.become,
+        password=password() if machine.target.become else None,
+        promised=machine.target.promised or (),
+        first=first,
+    )
+    machine.commands += 1
+    output = connection.run(trip.command, stdin=trip.stdin, limit=script.MOST_BYTES, seconds=trip.seconds)
+    return script.parse(output.out, trip, output.err)
 
 
 def _probe(probe: Probe, connection: Connection) -> Answer:

@@ -147,7 +147,10 @@ def _beside(config: pytest.Config, named: Path | None, kind: Any) -> Any:
 def _targets(known: inventory.Inventory, hosts: str | None) -> tuple[Target, ...]:
     found: list[Target] = []
     for target in known.select(hosts):
-        found += record.load(Path(target.address)) if target.backend == "replay" else [target]
+        if target.backend == "replay":
+            found += record.load(Path(target.address))
+        else:
+            found.append(target.with_baseline(known.path))
     names = {target.name for target in found}
     for target in found:
         if target.promises.deployment in names:

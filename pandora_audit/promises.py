@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
+from pandora_audit.baseline import Baseline
 from pandora_audit.sitefile import Plain, SiteError, did_you_mean
 from pandora_audit.verdict import ToDecide
 
@@ -73,6 +74,13 @@ def _yes_or_no(value: Plain) -> bool:
     raise ValueError("yes or no")
 
 
+def _baseline(value: Plain) -> Baseline:
+    """A path, to be read beside the inventory; or, in a record, the lines of the file themselves."""
+    if isinstance(value, str) and value.strip():
+        return Baseline("baseline", value) if "\n" in value else Baseline(value)
+    raise ValueError("a path")
+
+
 PORT = number(1, 65535)
 YES_NO = Kind("yes or no", _yes_or_no)
 TEXT = matching("text", r"(?s).*\S.*")
@@ -84,6 +92,7 @@ SERVICE = matching(
     "tcp/PORT, udp/PORT or tcp/FIRST-LAST, and a unit if it must be that one",
     r"(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?( [A-Za-z0-9:_.@\\-]+)?",
 )
+BASELINE = Kind("file, or folder of HOST.yml", _baseline)
 URL = matching("https://… URL", r"https?://[^\s/?#]+(/[^\s]*)?")
 FINGERPRINT = matching("SHA256:… fingerprint", r"SHA256:[A-Za-z0-9+/]{43}")
 
@@ -169,9 +178,9 @@ class Promises:
         default=1000,
         metadata=_says(number(1, 60000), "milliseconds that the clock may be off"),
     )
-    baseline: str | None = field(
+    baseline: Baseline | None = field(
         default=None,
-        metadata=_says(PATH, "the accepted baseline of this host, a file beside the inventory"),
+        metadata=_says(BASELINE, "the accepted baseline of this host, beside the inventory"),
     )
     db_clients: tuple[str, ...] | None = field(
         default=None,

@@ -31,6 +31,9 @@ class Role(enum.StrEnum):
 
 # sudo and sshd live in sbin on one family and in bin on another; sudoers must name the file that is run.
 _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
+    "ip6tables-save": ("/usr/sbin/ip6tables-save",),
+    "iptables-save": ("/usr/sbin/iptables-save",),
+    "nft": ("/usr/sbin/nft",),
     "ss": ("/usr/bin/ss", "/usr/sbin/ss"),
     "sshd": ("/usr/sbin/sshd",),
 }

@@ -73,6 +73,27 @@ def sql(key: str, statements: str, promises: Promises, schema: str) -> Ask:
 PASSWD = Ask(key="passwd", argv=("getent", "passwd"), keep="s/^([^:]*):[^:]*:/\\1:x:/p")
 GROUP = Ask(key="group", argv=("getent", "group"), keep="s/^([^:]*):[^:]*:/\\1:x:/p")
 
+# Without -H, which releases before 4.7 do not know; who holds a socket, only root is shown.
+TCP_LISTENERS = Ask(key="listeners", argv=("ss", "-ltn"))
+TCP_OWNERS = Ask(key="listeners-owners", argv=("ss", "-ltnp"), root=True)
+UDP_LISTENERS = Ask(key="listeners-udp", argv=("ss", "-lun"))
+UDP_OWNERS = Ask(key="listeners-udp-owners", argv=("ss", "-lunp"), root=True)
+ADDRESSES = Ask(key="addresses", argv=("ip", "-o", "addr"))
+
+# Arguments may hold passwords. Of them only the program leaves the host, and the script that an interpreter runs.
+_ROW = r"^( *[0-9]+ +[0-9]+ +[0-9]+ +[^ ]+) +"
+_INTERPRETER = r"([^ ]*\/)?(perl|python|php|ruby|node|java|(ba|da|k|z)?sh)[0-9.]*"
+PROCESSES = Ask(
+    key="processes",
+    argv=("ps", "-eww", "-o", "pid=,ppid=,etimes=,unit:200=,args="),
+    limit=1024 * 1024,
+    keep=rf"""
+s/{_ROW}({_INTERPRETER})( -[^ ]*)* +(\/[A-Za-z0-9_.\/+-]+).*/\1 \2 \7/p
+t
+s/{_ROW}([^ ]+).*/\1 \2/p
+""",
+)
+
 # Of a line of keys only this leaves the host: its options without what environment="…" sets and without a forced
 # command's text (but for the word that it leaves the choice to the caller), its type and its key.
 _KEYS_KEEP = r"""

@@ -71,6 +71,15 @@ class Value:
             raise SiteError(f"{self.where}: {what} is a list; it must be one text")
         return str(self.plain(what))
 
+    def day(self, what: str) -> date:
+        """Its day. Raises SiteError for everything else."""
+        text = self.text(what)
+        try:
+            # fromisoformat alone would also take 20260131 and week dates.
+            return date.fromisoformat(text if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else "")
+        except ValueError as error:
+            raise SiteError(f"{self.where}: {what} is {text!r}; it takes a day, YYYY-MM-DD") from error
+
 
 def entry(value: Value, what: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Value]:
     """The pairs of one entry of a list, none of them empty. Raises SiteError for a missing or an unknown key."""
@@ -83,16 +92,6 @@ def entry(value: Value, what: str, required: tuple[str, ...], optional: tuple[st
     if missing := [key for key in required if key not in pairs]:
         raise SiteError(f"{value.where}: this {what.split()[-1]} lacks {', '.join(missing)}")
     return pairs
-
-
-def day(value: Value, what: str) -> date:
-    """A day. Raises SiteError for everything but YYYY-MM-DD."""
-    text = value.text(what).strip()
-    try:
-        # fromisoformat alone would also take 20260131 and week dates.
-        return date.fromisoformat(text if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else "")
-    except ValueError as error:
-        raise SiteError(f"{value.where}: {what} is {text!r}; it takes a day, YYYY-MM-DD") from error
 
 
 def known_control(value: Value, known: Iterable[str]) -> str:
@@ -121,12 +120,21 @@ def read_bytes(path: Path) -> bytes:
     return raw
 
 
-def read_yaml(path: Path) -> Value:
-    """The file's one YAML document; null for an empty file. Raises SiteError with file and line."""
+def read_text(path: Path) -> str:
+    """The file's text. Raises SiteError when it cannot be read or is none."""
     try:
-        text = read_bytes(path).decode("utf-8-sig")
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SiteError(f"{path}: not UTF-8 (byte {error.start})") from error
+
+
+def read_yaml(path: Path) -> Value:
+    """The file's one YAML document; null for an empty file. Raises SiteError with file and line."""
+    return parse_yaml(read_text(path), str(path))
+
+
+def parse_yaml(text: str, path: str) -> Value:
+    """The one YAML document of a text; ``path`` is where errors say it stands."""
     try:
         return _Composer(path, text).document()
     except yaml.MarkedYAMLError as error:
@@ -138,10 +146,15 @@ def read_yaml(path: Path) -> Value:
         raise SiteError(f"{path}: nested too deeply") from error
 
 
+def dump_yaml(data: object) -> str:
+    """Plain data as YAML, in the order in which it comes; whatever could be read as something else, in quotes."""
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=200, default_flow_style=False))
+
+
 class _Composer:
     """Builds values from the parser's events; PyYAML's own composer follows cycles."""
 
-    def __init__(self, path: Path, text: str) -> None:
+    def __init__(self, path: str, text: str) -> None:
         self._path = path
         self._events: Iterator[Any] = yaml.parse(io.StringIO(text), Loader=_LOADER)
         self._anchors: dict[str, Value] = {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from pandora_audit.promises import Promises
 from pandora_audit.question import Role
@@ -35,3 +36,11 @@ class Target:
     promises: Promises = field(default_factory=Promises)
     groups: frozenset[str] = frozenset()
     spec: str = ""
+
+    def with_baseline(self, inventory: Path | None) -> Target:
+        """This target with what its baseline says, if it has one. Raises SiteError when that cannot be read."""
+        baseline = self.promises.baseline
+        if baseline is None or inventory is None:
+            return self
+        folder = inventory if inventory.is_dir() else inventory.parent
+        return replace(self, promises=replace(self.promises, baseline=baseline.read(folder, self.name)))

@@ -27,6 +27,7 @@ Then its machines:
   roles      the roles that the inventory promises
   promises   as in an inventory; LAB stands for the lab key's fingerprint, ADDRESS for the host's, ROOT for our folder
   level      guide, hardened or strict
+  accepted   whether the site has accepted, as its baseline, what the machine was before ``then``
   expect     control = verdict; C compliant, N not compliant, ed: its edition, E not assessed, n/a, ? to decide
   observed   a control's observation or reason must contain this text
 """
@@ -43,7 +44,7 @@ from typing import Any
 from judging import ROOT, ask, controls, judge, plan
 
 import lab
-from pandora_audit import commands
+from pandora_audit import cli, commands
 from pandora_audit.control import Control
 from pandora_audit.finding import Finding
 from pandora_audit.formats import authorized_keys
@@ -110,19 +111,30 @@ class Table:
             if "sudoers" in row:
                 text = commands.sudoers([plan(_target(host, row), self.controls.values())], row["sudoers"])
                 host.write(f"/etc/sudoers.d/{row['sudoers']}", text, mode=0o440)
-            texts = [self.head.get("wait"), row.get("then")]
+            if "wait" in self.head:
+                host.run(self._whole(self.head["wait"]), timeout=60)
             if "database_account" in row:
                 account = row["database_account"] + "\n" + commands.database_account(row["as"], "pandora")
-                host.write("/run/account.sql", account)
-                texts.insert(1, "mysql < /run/account.sql")
-            for text in filter(None, texts):
-                host.run(self._whole(text), timeout=60)
+                host.run("mysql", input=account, timeout=60)
+            baseline = self._accepted(host) if row.get("accepted") else None
+            if "then" in row:
+                host.run(self._whole(row["then"]), timeout=60)
             host.port = port
-            host.wait_for_ssh()
-            known = host.root.parent / "known_hosts"
-            known.write_text(host.known_hosts_line(host.port) + "\n")
-            options = Options(known_hosts=known, identity_file=host.key)
-            return ask(_target(host, row), self.controls.values(), options, row.get("password"))
+            return self._answers(host, _target(host, row, baseline), row.get("password"))
+
+    def _answers(self, host: lab.Host, target: Target, password: str | None = None) -> Machine:
+        host.wait_for_ssh()
+        known = host.root.parent / "known_hosts"
+        known.write_text(host.known_hosts_line(host.port) + "\n")
+        options = Options(known_hosts=known, identity_file=host.key)
+        return ask(target, self.controls.values(), options, password)
+
+    def _accepted(self, host: lab.Host) -> str:
+        """The baseline that the host proposes of itself, once somebody has approved it."""
+        target = _target(host, {})
+        kinds = [kind for kind in plan(target, self.controls.values()).facts if kind.section]
+        text = cli.proposal(self._answers(host, target), kinds, "Olga Owner")
+        return text.replace("approved-by: ''", "approved-by: Ada Approver")
 
     def _whole(self, text: str) -> str:
         for name, stands_for in self.head.get("texts", {}).items():
@@ -134,8 +146,10 @@ def _listen(host: lab.Host, port: int) -> None:
     host.port = port
 
 
-def _target(host: lab.Host, row: dict[str, Any]) -> Target:
+def _target(host: lab.Host, row: dict[str, Any], baseline: str | None = None) -> Target:
     promises = {name: _promise(value, host) for name, value in row.get("promises", {}).items()}
+    if baseline is not None:
+        promises["baseline"] = baseline
     return Target(
         name=host.name,
         address=host.address,

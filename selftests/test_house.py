@@ -20,6 +20,7 @@ PACKAGE = ROOT / "pandora_audit"
 # From the ground up: a module imports from the rooms above its own line only.
 ROOMS = (
     ("version", "sitefile", "printable", "question", "verdict", "offence", "norms"),
+    ("baseline",),
     ("promises", "formats"),
     ("questions",),
     ("exceptions", "target", "fact", "control", "script"),
@@ -30,7 +31,7 @@ ROOMS = (
     ("audit",),
     ("items",),
     ("report", "loop", "fixtures"),
-    ("plugin",),
+    ("plugin", "cli"),
 )
 ROOM_OF = {name: number for number, room in enumerate(ROOMS) for name in room}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or path.parent != PACKAGE)

@@ -1,0 +1,2 @@
+set -eu
+systemctl --quiet disable firewalld ufw
