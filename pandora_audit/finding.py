@@ -32,6 +32,7 @@ class Finding:
         observed: what the machine showed: offences with layer and cause, or what was looked at.
         reason: why there is no observation: not assessed, not applicable, to decide.
         subjects: the names of the offenders; what an exception can accept.
+        causes: the files and lines that decided, where they are known of every offender.
         accepted: the site's exceptions that cover all of them.
         evidence: the answers of the facts that the control read.
         fault: whether the reason is a fault of the control or of this program, not of the machine.
@@ -44,6 +45,7 @@ class Finding:
     observed: str = ""
     reason: str = ""
     subjects: frozenset[str] = frozenset()
+    causes: frozenset[str] = frozenset()
     accepted: tuple[SiteException, ...] = ()
     evidence: tuple[Answer, ...] = field(default=(), repr=False)
     fault: bool = False
@@ -77,9 +79,11 @@ def conclude(
     expected, seen = _assertion(control, arguments, raised)
     word, reason = _word(raised)
     subjects: frozenset[str] = frozenset()
+    causes: frozenset[str] = frozenset()
     accepted: tuple[SiteException, ...] = ()
     if word.is_finding:
         subjects = seen.subjects if isinstance(seen, Offences) else frozenset()
+        causes = seen.causes if isinstance(seen, Offences) else frozenset()
         coverage = exceptions.accept(tuple(site), control.id, host, subjects, today)
         if coverage.accepted:
             word, accepted = Word.ACCEPTED, coverage.by
@@ -92,6 +96,7 @@ def conclude(
         observed=observed[:_MOST_SHOWN],
         reason=reason[:_MOST_SHOWN],
         subjects=subjects,
+        causes=causes,
         accepted=accepted,
         evidence=tuple(evidence.values()),
         fault=word is Word.NOT_ASSESSED and not isinstance(raised, NotObserved),

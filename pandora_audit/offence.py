@@ -53,6 +53,12 @@ class Offences:
     def subjects(self) -> frozenset[str]:
         return frozenset(offence.subject for offence in self.found)
 
+    @property
+    def causes(self) -> frozenset[str]:
+        """The files and lines that decide; none where that of an offence is not known."""
+        causes = frozenset(offence.cause for offence in self.found)
+        return frozenset() if "" in causes else causes
+
     def __str__(self) -> str:
         return "; ".join(map(str, self.found)) or self.seen
 

@@ -10,7 +10,7 @@ from typing import Any
 from pandora_audit.audit import Audit
 from pandora_audit.finding import Finding
 from pandora_audit.printable import one_line
-from pandora_audit.report import terminal
+from pandora_audit.report import terminal, worklist
 from pandora_audit.verdict import Word
 
 _COLUMNS = ("verdict", "severity", "control", "title", "host", "observed")
@@ -72,6 +72,14 @@ def summary(audit: Audit, today: datetime.date) -> Iterator[str]:
     yield f"<p>{escape(terminal.total(audit))}</p>"
     for name, words, rows in terminal.tables(audit):
         yield _table(name, words, rows)
+    if made := worklist.changes(audit.counted):
+        jobs = "".join(f"<li>{escape(one_line(str(each)))}</li>" for each in made)
+        yield f"<h3>{escape(worklist.headline(made))}</h3><ol>{jobs}</ol>"
+    for word in (Word.TO_DECIDE, Word.NOT_ASSESSED):
+        for title, lines in terminal.grouped(audit.sorted_findings, word):
+            pairs = zip(lines[::2], lines[1::2], strict=True)
+            asked = "".join(f"<li>{escape(reason)}<br><small>{escape(ids)}</small></li>" for reason, ids in pairs)
+            yield f"<h3>{escape(title.capitalize())}</h3><ul>{asked}</ul>"
     notes = terminal.notes(audit, today)
     if notes:
         yield f"<h3>Notes</h3><ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>"

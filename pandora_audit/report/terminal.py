@@ -10,6 +10,7 @@ from pandora_audit.audit import Audit
 from pandora_audit.finding import Finding
 from pandora_audit.items import accepted, advice
 from pandora_audit.printable import one_line, printable
+from pandora_audit.report import worklist
 from pandora_audit.verdict import Word
 
 LETTERS = {
@@ -34,8 +35,10 @@ def summary(audit: Audit, today: datetime.date, *, verbose: bool = False) -> Ite
         if mine:
             yield word.value, list(_by_control(mine))
         if word is Word.EDITION:
-            yield from _grouped(findings, Word.NOT_ASSESSED)
-            yield from _grouped(findings, Word.TO_DECIDE)
+            yield from grouped(findings, Word.NOT_ASSESSED)
+            yield from grouped(findings, Word.TO_DECIDE)
+    if made := worklist.changes(audit.counted):
+        yield worklist.headline(made), [printable(one_line(str(each))) for each in made]
     if remarks := notes(audit, today):
         yield "notes", remarks
     lines = [line for table in tables(audit) for line in _table(*table)]
@@ -63,7 +66,7 @@ def _by_control(findings: list[Finding]) -> Iterator[str]:
         yield ""
 
 
-def _grouped(findings: Iterable[Finding], word: Word) -> Iterator[tuple[str, list[str]]]:
+def grouped(findings: Iterable[Finding], word: Word) -> Iterator[tuple[str, list[str]]]:
     """Findings of one word by host and reason: a host that was not reached is one line, not a hundred."""
     groups: dict[tuple[str, str], list[str]] = {}
     for found in findings:
