@@ -124,7 +124,7 @@ PROCESSES = Ask(
     keep=r"""
 /^[^ ]+ +(rsyslogd|syslog-ng|chronyd) /p
 s/^([^ ]+ +(pandora_agent|audisp-remote|filebeat|fluent-bit|promtail|alloy|vector|nxlog|splunkd|wazuh-agentd)) .*/\1/p
-s/^([^ ]+ +(ossec-agentd|elastic-agent|stunnel4?|ntpd|ntpsec|openntpd|phc2sys|vmtoolsd|systemd-timesyn)) .*/\1/p
+s/^([^ ]+ +(ossec-agentd|stunnel4?)) .*/\1/p
 """,
 )
 

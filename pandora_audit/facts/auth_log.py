@@ -352,7 +352,7 @@ class AuthLog(Fact):
         if not files:
             raise NotApplicable("no security log is kept on this machine")
         found = [offence for entry in files for offence in self._opened(entry, entries)]
-        kinds = {JOURNAL if path in self._journal_entries else re.split(r"[.-](?!log)", path)[0] for path in entries}
+        kinds = {JOURNAL if entry.path in self._journal_entries else entry.path for entry in files}
         return Offences(found, f"root and the group of the logs only read {', '.join(sorted(kinds))}")
 
     def _opened(self, entry: Entry, entries: dict[str, Entry]) -> Iterator[Offence]:

@@ -23,13 +23,15 @@ _TRACKING = Ask(key="chrony-tracking", argv=("chronyc", "-c", "-n", "tracking"))
 _SOURCES = Ask(key="chrony-sources", argv=("chronyc", "-c", "-n", "sources"))
 _ROOT_TRACKING = Ask(key="chrony-tracking-as-root", argv=_TRACKING.argv, root=True)
 _ROOT_SOURCES = Ask(key="chrony-sources-as-root", argv=_SOURCES.argv, root=True)
-_VARIABLES = Ask(key="ntp-variables", sh="command -v ntpq >/dev/null || exit 127; ntpq -c rv")
-_PEERS = Ask(key="ntp-peers", sh="command -v ntpq >/dev/null || exit 127; ntpq -pn")
+_VARIABLES = Ask(key="ntp-variables", argv=("ntpq", "-c", "rv"))
+_PEERS = Ask(key="ntp-peers", argv=("ntpq", "-pn"))
 _TIMESYNC = Ask(key="timesync-status", argv=("timedatectl", "timesync-status", "--no-pager"))
 _OPENNTPD = Ask(key="openntpd-status", argv=("/usr/sbin/ntpctl", "-s", "all"), root=True)
 _KERNEL = Ask(
     key="clock-flag",
-    sh="timedatectl show -p NTPSynchronized 2>/dev/null || timedatectl | sed -n 's/.*synchronized: */NTPSynchronized=/p'",
+    sh="""\
+timedatectl show -p NTPSynchronized 2>/dev/null ||
+    timedatectl | sed -n 's/.*synchronized: */NTPSynchronized=/p'""",
 )
 _VMWARE = Ask(key="vmware-timesync", argv=("vmware-toolbox-cmd", "timesync", "status"))
 _CONFIGURED = Ask(
@@ -39,7 +41,10 @@ _CONFIGURED = Ask(
         *("/etc/chrony.conf", "/etc/chrony", "/etc/ntp.conf", "/etc/ntpsec", "/etc/openntpd"),
     ),
     root=True,
-    keep=r"s/^([^:]*:[0-9]+:)[[:space:]]*(server|pool|peer|refclock|sourcedir|servers|sensors?)[[:space:]].*/\1\2/p",
+    keep=(
+        r"s/^([^:]*:[0-9]+:)[[:space:]]*"
+        r"(server|pool|peer|refclock|sourcedir +\/run|servers|sensors?)[[:space:]\/].*/\1/p"
+    ),
 )
 
 # The guide's own recipe: a script of cron's that runs ntpdate.
@@ -63,20 +68,11 @@ date +%Y-%m-%d""",
 )
 _RECIPE_RAN = Ask(
     key="ntpdate-ran",
-    argv=(
-        "grep",
-        "-hsF",
-        "-e",
-        "ntpdate",
-        "/var/log/cron",
-        "/var/log/cron.log",
-        "/var/log/messages",
-        "/var/log/syslog",
-    ),
+    argv=("tail", "-q", "-c", "4194304", "/var/log/cron", "/var/log/messages", "/var/log/syslog"),
     root=True,
     keep=(
         r"s/^([A-Z][a-z]{2} +[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}).*"
-        r"(ntpdate.*: (adjust|step) time server|: finished .*ntp).*/\1/p"
+        r"(ntpdate.*: (adjust|step) time server|run-parts.*: finished .*ntp).*/\1/p"
     ),
 )
 
@@ -138,8 +134,7 @@ class Clock(Fact):
 
     @cached_property
     def _measuring(self) -> tuple[str, ...]:
-        programs = {program for _, program, _ in self._services.processes}
-        return tuple(name for name, units in _DAEMONS.items() if self._services.runs(*units) or name[:15] in programs)
+        return tuple(name for name, units in _DAEMONS.items() if self._services.runs(*units))
 
     def _measures_only(self, name: str) -> bool:
         """Whether a chronyd was told not to touch the clock; in a container it could not."""
@@ -149,10 +144,7 @@ class Clock(Fact):
     @cached_property
     def _vmware(self) -> bool:
         """Whether VMware's tools keep the clock."""
-        answer = self.answers[_VMWARE.key]
-        return (
-            not answer.silence and answer.text.strip() == "Enabled" and self._services.runs("vmtoolsd", "open-vm-tools")
-        )
+        return self._services.runs("vmtoolsd", "open-vm-tools") and self.answers[_VMWARE.key].text.strip() == "Enabled"
 
     @cached_property
     def _kept(self) -> tuple[_Kept, ...]:
@@ -161,10 +153,8 @@ class Clock(Fact):
 
     def _says(self, name: str) -> tuple[Sync, tuple[Source, ...] | None]:
         if name == "chronyd":
-            tracking = self._either(_TRACKING, _ROOT_TRACKING)
-            return time_daemons.chrony_tracking(tracking), time_daemons.chrony_sources(
-                self._either(_SOURCES, _ROOT_SOURCES).splitlines()
-            )
+            tracking, sources = self._either(_TRACKING, _ROOT_TRACKING), self._either(_SOURCES, _ROOT_SOURCES)
+            return time_daemons.chrony(tracking, sources)
         if name == "ntpd":
             variables = self.answers[_VARIABLES.key].succeeded().text
             return time_daemons.ntpq_variables(variables), time_daemons.ntpq_peers(self.answers[_PEERS.key].lines)
@@ -287,11 +277,9 @@ class Clock(Fact):
     @property
     def _without_sources(self) -> Iterator[Offence]:
         for kept in self._kept:
-            if kept.sources is not None and not kept.sources:
-                yield Offence(subject=kept.name, text=f"{kept.name} has no source", layer="process")
-            elif kept.sources and not any(source.answers for source in kept.sources):
+            if kept.sources is not None and not any(source.answers for source in kept.sources):
                 yield Offence(subject=kept.name, text=f"no source of {kept.name} answers", layer="process")
-            elif kept.name in _CONFIGS and not self._is_configured(kept.name):
+            if kept.name in _CONFIGS and not self._is_configured(kept.name):
                 text = f"no file gives {kept.name} a source after its next start"
                 yield Offence(subject=kept.name, text=text, layer="next start", cause=_CONFIGS[kept.name][0])
 
@@ -330,7 +318,7 @@ def _date(text: str, today: datetime.date | None) -> datetime.date | None:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
             return datetime.date.fromisoformat(text)
         if today is not None:
-            day = datetime.datetime.strptime(f"{today.year} {text}", "%Y %b %d").date()  # noqa: DTZ007  (a day only)
+            day = datetime.datetime.strptime(f"{today.year} {text}", "%Y %b %d").date()
             return day if day <= today else day.replace(year=today.year - 1)
     return None
 

@@ -23,7 +23,9 @@ cat /proc/cmdline""",
 )
 _APPARMOR = Ask(
     key="apparmor",
-    sh="if [ -d /sys/kernel/security/apparmor ]; then echo active; elif [ -r /sys/kernel/security ]; then echo none; fi",
+    sh="""\
+if [ -d /sys/kernel/security/apparmor ]; then echo active
+elif [ -r /sys/kernel/security ]; then echo none; fi""",
 )
 # Of a profile only how it is applied.
 _PROFILES = Ask(

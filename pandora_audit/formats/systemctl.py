@@ -29,12 +29,12 @@ class Unit:
 
 
 def units(text: str) -> Mapping[str, Unit]:
-    """The units that are installed, each once; an alias is told by the unit that it stands for."""
+    """The units that are there and not masked, each once; an alias is told by the unit that it stands for."""
     found = {}
     for block in text.split("\n\n"):
         says = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         name = says.get("Id", "").removesuffix(".service")
-        if not name or says.get("LoadState") not in ("loaded", "masked"):
+        if not name or says.get("LoadState") != "loaded":
             continue
         began = says.get("ExecMainStartTimestampMonotonic", "")
         found[name] = Unit(

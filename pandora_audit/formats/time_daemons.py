@@ -43,23 +43,25 @@ def _number(text: str) -> float:
     return float(text)
 
 
-def chrony_tracking(text: str) -> Sync:
-    """``chronyc -c tracking``: id, name, stratum, time of the last measurement, offset, …, leap status."""
-    fields = text.strip().split(",")
+def chrony(tracking: str, sources: str) -> tuple[Sync, tuple[Source, ...]]:
+    """What chronyd says, in ``chronyc -c``.
+
+    tracking: id, name, stratum, time of the last measurement, correction that is left, …, leap status;
+    sources: mode, state, name, stratum, poll, reach (octal), age, offset as measured and adjusted since, …
+    A chronyd that may not touch the clock has no correction left, whatever it measures.
+    """
+    fields = tracking.strip().split(",")
     if len(fields) < 14:
-        raise Unreadable(f"`chronyc tracking` said {text[:60]!r}")
-    return Sync(
+        raise Unreadable(f"`chronyc tracking` said {tracking[:60]!r}")
+    rows = [row for line in sources.splitlines() if len(row := line.split(",")) > 7]
+    offsets = [_number(row[7]) for row in rows if row[1] == "*"]
+    sync = Sync(
         synchronised=fields[-1].lower() in ("normal", "insert second", "delete second") and fields[0] != "00000000",
-        offset=abs(_number(fields[4])) * 1000,
-        heard=int(_number(fields[3])),
+        offset=max(abs(offset) for offset in (_number(fields[4]), *offsets)) * 1000,
+        heard=int(_number(fields[3])) if fields[3] else None,
         own=fields[0].upper() == "7F7F0101",
     )
-
-
-def chrony_sources(lines: Iterable[str]) -> tuple[Source, ...]:
-    """``chronyc -c sources``: mode, state, name, stratum, poll, reach (octal), …"""
-    rows = [line.split(",") for line in lines]
-    return tuple(Source(name=row[2], answers=row[5].strip("0") != "") for row in rows if len(row) > 6)
+    return sync, tuple(Source(name=row[2], answers=row[5].strip("0") != "") for row in rows)
 
 
 def ntpq_variables(text: str) -> Sync:
