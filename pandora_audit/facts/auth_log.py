@@ -243,7 +243,7 @@ class AuthLog(Fact):
     def silent(self) -> Offences:
         """Why logins are not kept, now or after the next boot."""
         level = self._sshd("loglevel", "info")
-        if level in ("quiet", "fatal", "error"):
+        if level in ("silent", "quiet", "fatal", "error"):  # `sshd -T` calls QUIET silent
             text = f"sshd tells nobody who entered (LogLevel {level.upper()})"
             return Offences([Offence(subject="sshd", text=text, layer="next start")], "")
         if not self.active:
@@ -356,7 +356,9 @@ class AuthLog(Fact):
         return Offences(found, f"root and the group of the logs only read {', '.join(sorted(kinds))}")
 
     def _opened(self, entry: Entry, entries: dict[str, Entry]) -> Iterator[Offence]:
-        folder = entries.get(posixpath.dirname(entry.path))
+        folders = [entries[path] for path in _above(entry.path) if path in entries]
+        if any("x" not in each.bits(2) and each.group in _READING_GROUPS and not each.has_acl for each in folders):
+            return  # nobody else comes as far as the file
         owners = {*_READERS, *self._services.users("rsyslogd"), *self._services.users("syslog-ng")}
         acl = self._acls.get(entry.path, ()) if entry.has_acl else ()
         if entry.has_acl and not acl:
@@ -372,7 +374,7 @@ class AuthLog(Fact):
         else:
             readers.append(("group", entry.group, entry.bits(1)))
         for kind, name, bits in readers:
-            if kind == "everybody" and folder is not None and "x" not in folder.bits(2):
+            if kind == "everybody" and not all("x" in each.bits(2) for each in folders):
                 continue
             known = name in (owners if kind == "account" else _READING_GROUPS if kind == "group" else ())
             if known or (kind == "account" and self._is_its_own(entry, name)) or not set(bits) & {"r", "w"}:
@@ -408,6 +410,12 @@ def _section(lines: list[str], log: str) -> list[str]:
         return []
     rest = lines[lines.index(head) + 1 :]
     return rest[: next((at for at, line in enumerate(rest) if line.startswith("==> ")), len(rest))]
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders above a path."""
+    while (path := posixpath.dirname(path)) != "/":
+        yield path
 
 
 def _is_same_file(where: str, path: str) -> bool:

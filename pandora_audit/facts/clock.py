@@ -239,8 +239,11 @@ class Clock(Fact):
             return Offences(self._nothing_runs(), "")
         if self._vmware and not self._measuring:
             return Offences([], "VMware's tools")
-        found = [*self._only_measured, *self._fights, *self._not_at_boot, *self._without_sources]
-        return Offences(found, f"{' and '.join(self._measuring)}, with sources that answer, now and after a boot")
+        found = [*self._only_measured, *self._fights, *self._not_at_boot]
+        return Offences(
+            found or self._without_sources,
+            f"{' and '.join(self._measuring)}, with sources that answer, now and after a boot",
+        )
 
     def _nothing_runs(self) -> Iterator[Offence]:
         installed = [name for name, units in _DAEMONS.items() if self._services.unit(*units)]

@@ -23,7 +23,7 @@ _KEEP = r"""
 s/^([^:]*:[0-9]+:[[:space:]]*module_(plugin|exec)[[:space:]]+)[^[:space:]]*\/([^[:space:]\/]+)/\1\3/
 /^[^:]*:[0-9]+:[[:space:]]*module_plugin[[:space:]]+grep_log/b whole
 s/^([^:]*:[0-9]+:[[:space:]]*module_(plugin|exec)[[:space:]]+[^[:space:]]+).*(\/var\/log\/[A-Za-z0-9._\/-]+).*/\1 \3/p
-s/^([^:]*:[0-9]+:[[:space:]]*module_(plugin|exec)[[:space:]]+[^[:space:]]+).*(journalctl).*/\1 \3/p
+s/^([^:]*:[0-9]+:[[:space:]]*module_(plugin|exec)[[:space:]]+)(.*[^[:alnum:]_.-])?(journalctl)[[:space:]].*/\1\4/p
 /^[^:]*:[0-9]+:[[:space:]]*module_(begin|end|disabled|type|regexp|logchannel)/p
 /^[^:]*:[0-9]+:(include|[[:space:]]*server_ip)[[:space:]]/p
 d
