@@ -29,7 +29,7 @@ date +%s
 echo "$SSH_CONNECTION"
 p=$(ps -o sid= -p $$)
 while [ "${p:-0}" -gt 1 ]; do
-    set -- $(ps -o ppid=,etimes=,comm= -p "$p")
+    set -- $(ps -o ppid=,etimes=,comm= -p $p)
     case $3 in sshd*|dropbear*) echo "$2"; break ;; esac
     p=$1
 done""",
@@ -163,11 +163,10 @@ class AuthLog(Fact):
     @cached_property
     def _login(self) -> tuple[str, ...]:
         """Address and port that this login came from; empty where there was none, or not a moment ago."""
-        came_from = re.match(r"([0-9A-Fa-f.:%a-z]+) (\d{1,5}) ", self._session[1] if len(self._session) > 1 else "")
-        age = re.fullmatch(r"\d{1,9}", self._session[2]) if len(self._session) > 2 else None
-        if came_from is None or (age and int(age[0]) > _MOST_SECONDS):
-            return ()
-        return came_from.groups()
+        lines = [*self._session, "", ""]
+        came_from = re.match(r"([0-9A-Fa-f.:%a-z]+) (\d{1,5}) ", lines[1])
+        is_new = re.fullmatch(r"\d{1,9}", lines[2]) and int(lines[2]) <= _MOST_SECONDS
+        return came_from.groups() if came_from and is_new else ()
 
     @cached_property
     def _config(self) -> rsyslog.Config:
@@ -210,7 +209,9 @@ class AuthLog(Fact):
         """Whether a log holds this login; of a way in that leaves none, whether it was written within a day."""
         if not self._login:
             entry = self._entry(log)
-            return entry is not None and self._days(entry) < 1
+            if entry is not None and self._days(entry) > 0:
+                raise NotObserved(f"this way in leaves no login, and {log} was last written {self._age(entry)}")
+            return entry is not None
         if self._met(log):
             return True
         if log != JOURNAL:
@@ -244,7 +245,8 @@ class AuthLog(Fact):
         """Why logins are not kept, now or after the next boot."""
         level = self._sshd("loglevel", "info")
         if level in ("silent", "quiet", "fatal", "error"):  # `sshd -T` calls QUIET silent
-            text = f"sshd tells nobody who entered (LogLevel {level.upper()})"
+            name = "QUIET" if level == "silent" else level.upper()
+            text = f"sshd tells nobody who entered (LogLevel {name})"
             return Offences([Offence(subject="sshd", text=text, layer="next start")], "")
         if not self.active:
             return Offences((*self._why_no_file(), self._why_no_journal()), "")
@@ -342,7 +344,7 @@ class AuthLog(Fact):
 
     def _age(self, entry: Entry) -> str:
         days = self._days(entry)
-        return f"{days} days ago" if days else "within a day"
+        return f"{days} {'days' if days > 1 else 'day'} ago" if days else "within a day"
 
     @cached_property
     def exposed(self) -> Offences:

@@ -199,7 +199,7 @@ class Clock(Fact):
             elif not kept.sync.synchronised:
                 yield Offence(subject=kept.name, text=f"{kept.name} is not synchronised", layer="process")
             elif kept.sync.heard and (days := (self._now - kept.sync.heard) // _DAY) > 0:
-                text = f"{kept.name} last heard its source {days} days ago"
+                text = f"{kept.name} has heard no source for {days} {'days' if days > 1 else 'day'}"
                 yield Offence(subject=kept.name, text=text, layer="process")
             elif kept.sync.offset is not None and kept.sync.offset > most:
                 text = f"the clock is off by more than {most} ms"

@@ -16,10 +16,11 @@ from pandora_audit.verdict import NotApplicable
 
 _SELINUX = Ask(
     key="selinux",
-    sh="""\
+    sh=r"""
 if [ -e /sys/fs/selinux/enforce ]; then echo "enforce $(cat /sys/fs/selinux/enforce)"; fi
 if [ -e /etc/selinux/config ]; then grep -Hn '^SELINUX=' /etc/selinux/config || exit 1; fi
-cat /proc/cmdline""",
+grep -oE '\<(selinux|apparmor|security|lsm)=[^ ]*' /proc/cmdline
+true""",
 )
 _APPARMOR = Ask(
     key="apparmor",
@@ -87,8 +88,7 @@ class Confinement(Fact):
 
     @property
     def _why_none(self) -> str:
-        words = self.answers[_SELINUX.key].lines[-1].split()
-        off = [word for word in words if re.fullmatch(r"(selinux|apparmor)=0|security=\w*", word)]
+        off = [line for line in self.answers[_SELINUX.key].lines if re.fullmatch(r"(selinux|apparmor)=0", line)]
         if off:
             return f"neither SELinux nor AppArmor runs: the kernel was started with {' '.join(off)}"
         if self._configured and self._configured[2].lower() == "disabled":

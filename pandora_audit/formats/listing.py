@@ -27,8 +27,8 @@ class Entry:
         return self.mode.endswith("+")
 
     def bits(self, whose: int) -> str:
-        """What the owner (0), the group (1) or the others (2) may: ``r``, ``w``, ``x`` in any case of letters."""
-        return self.mode[1 + 3 * whose : 4 + 3 * whose].lower().replace("s", "x").replace("t", "x")
+        """What the owner (0), the group (1) or the others (2) may, as ``rwx``; a capital stands for no ``x``."""
+        return self.mode[1 + 3 * whose : 4 + 3 * whose].translate(str.maketrans("stST", "xx--"))
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,7 @@ _PARAMETER = re.compile(
 _PROPERTY = re.compile(r':\s*([\w$!.-]+)\s*,\s*(!?)(\w+)\s*,?\s*"((?:[^"\\]|\\.)*)"')
 _SELECTOR = re.compile(r"[\w*][\w*,.;=!|-]*")
 _REST = re.compile(r"(?:\\\n|[^\n])*")
+_ALONE = re.compile(r"[@/?|~^-]|:om\w+:")
 _BLANKS = re.compile(r"(?:[ \t]|\\\n)*")
 _CONDITION = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\#[^\n]*+|(?!\bthen\b)[^"'#])*+\bthen\b""", re.S)
 _TEMPLATE = re.compile(r"""\{(?:"(?:[^"\\]|\\.)*"|'[^']*'|\#[^\n]*+|[^}"'#])*+\}""", re.S)
@@ -231,6 +232,8 @@ class _Reader:
             return self._word(name)
         if self.text[self.at] == "{":
             return self._block()
+        if _ALONE.match(self.text, self.at):  # an action without a filter of its own
+            return self._actions()
         if found := self._take(_SELECTOR):
             self.test = _selector(found[0])
             return [Rule(self.test, tuple(self._actions()))]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pandora_audit.question import Unreadable
 
 _DRIVER = re.compile(
+    r"""(?:"(?:[^"\\]|\\.)*"|'[^']*')|"""  # a text is none
     r"\b(?:network|syslog|syslog-ng|tcp6?|udp6?|http|elasticsearch-http|kafka-c?|loki|opentelemetry|splunk-hec[\w-]*)"
-    r"\s*\(\s*(?:(?:ip|url|server|bootstrap-servers)\s*\(\s*)?\"?(?:https?://)?(\[[^\]]*\]|[\w.-]+)"
+    r"\s*\(\s*(?:(?:ip|url|server|bootstrap-servers)\s*\(\s*)?\"?(?:https?://)?(\[[^\]]*\]|[\w.-]+)[^\"\s)]*\"?"
 )
 _REFERENCE = re.compile(r"\b(filter|destination)\s*\(\s*([\w.-]+)\s*\)")
 _FACILITY = re.compile(r"(\bnot\s+)?\bfacility\s*\(([^)]*)\)")
@@ -35,7 +36,9 @@ def sendings(text: str) -> Iterator[Sending]:
             continue
         words = _REFERENCE.findall(body)
         bodies = [body, *(named.get(("destination", name), "") for word, name in words if word == "destination")]
-        targets = [target.strip("[]") for each in bodies for target in _DRIVER.findall(_without_sources(each))]
+        targets = [
+            target.strip("[]") for each in bodies for target in _DRIVER.findall(_without_sources(each)) if target
+        ]
         filters = [named.get(("filter", name), "") for word, name in words if word == "filter"]
         for target in targets:
             yield Sending(target, _taken(filters))
