@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pandora_audit.formats import rsyslog, systemctl
 from pandora_audit.question import Ask
 
 SSHD_WATCHED = (
@@ -112,10 +111,15 @@ _SERVICES = (
     *("chronyd", "chrony", "ntpd", "ntp", "ntpsec", "systemd-timesyncd", "openntpd", "phc2sys", "vmtoolsd"),
     *("open-vm-tools", "cron", "crond"),
 )
-SERVICES = Ask(
-    key="services",
-    argv=("systemctl", "show", "-p", ",".join(systemctl.PROPERTIES), *(f"{name}.service" for name in _SERVICES)),
-)
+
+
+def states_of(key: str, *services: str) -> Ask:
+    """What systemd says of services."""
+    wanted = "Id,LoadState,ActiveState,UnitFileState,User,ExecMainStartTimestampMonotonic"
+    return Ask(key=key, argv=("systemctl", "show", "-p", wanted, *(f"{name}.service" for name in services)))
+
+
+SERVICES = states_of("services", *_SERVICES)
 
 # Of the programs that run in the same parts, with the options of those whose options count.
 PROCESSES = Ask(
@@ -131,7 +135,7 @@ s/^([^ ]+ +(ossec-agentd|stunnel4?)) .*/\1/p
 # What a parameter may hold that is nobody's business stays on the host, and so do templates.
 RSYSLOG_CONFIG = Ask(
     key="rsyslog-config",
-    argv=("grep", "-rHn", "-e", ".", rsyslog.MAIN, rsyslog.FOLDER),
+    argv=("grep", "-rHn", "-e", ".", "/etc/rsyslog.conf", "/etc/rsyslog.d"),
     root=True,
     keep=r"""
 /^[^:]*:[0-9]+:[[:space:]]*#/d

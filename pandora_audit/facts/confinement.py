@@ -11,7 +11,7 @@ from pandora_audit.fact import Fact
 from pandora_audit.formats import systemctl
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, Unreadable
-from pandora_audit.questions import CONTAINER
+from pandora_audit.questions import CONTAINER, states_of
 from pandora_audit.verdict import NotApplicable
 
 _SELINUX = Ask(
@@ -35,10 +35,7 @@ _PROFILES = Ask(
     root=True,
     keep=r"s/.* \(([a-z]+)\)$/\1/p",
 )
-_SERVICE = Ask(
-    key="apparmor-service",
-    argv=("systemctl", "show", "-p", ",".join(systemctl.PROPERTIES), "apparmor.service"),
-)
+_SERVICE = states_of("apparmor-service", "apparmor")
 
 
 class Confinement(Fact):

@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-PROPERTIES = ("Id", "LoadState", "ActiveState", "UnitFileState", "User", "ExecMainStartTimestampMonotonic")
-
 # Those that are started at the boot by themselves or by what needs them, and those that a SysV script stands for.
 _STARTED = ("enabled", "static", "alias", "indirect", "generated")
 
