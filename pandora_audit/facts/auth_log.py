@@ -132,12 +132,15 @@ class AuthLog(Fact):
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
-        """The logs of other names; and all of them, where this login was not the last one in any."""
+        """The logs of other names; and those of usual names again, where this login was not the last one in each."""
         fact = cls(seen)
+        if not fact._login:
+            keep = ""
+        else:
+            place = "(:| port )".join(map(re.escape, fact._login))
+            keep = f"/^==> .* <==$/p\ns/.*{place}([^0-9].*)?$/ours/p"
         found: list[Question] = []
-        keep = ""
-        if fact._login and not any(fact._met(log) for log in (*_USUAL, JOURNAL)):
-            keep = f"/^==> .* <==$/p\ns/.*{'(:| port )'.join(map(re.escape, fact._login))}([^0-9].*)?$/ours/p"
+        if keep and not all(fact._met(log) for log in fact._there):
             # A daemon may not write at once.
             found.append(Ask(key=f"{_SESSION.key}@pause", sh="sleep 1"))
             found += (Ask(key=_again(ask), argv=ask.argv, root=True, keep=keep) for ask in (_FILES, _JOURNAL))
@@ -148,6 +151,15 @@ class AuthLog(Fact):
             if others:
                 found.append(Ask(key=_elsewhere(_PLACES), argv=(*_LS, "-d", *others), root=True))
         return tuple(found)
+
+    @property
+    def _there(self) -> Iterator[str]:
+        """The logs of usual names that the first look found."""
+        files, journal = self.answers[_FILES.key], self.answers[_JOURNAL.key]
+        if not files.silence:
+            yield from (log for log in _USUAL if _head(log) in files.lines)
+        if not journal.silence and journal.status == 0:
+            yield JOURNAL
 
     @cached_property
     def _services(self) -> Services:
@@ -403,14 +415,18 @@ class AuthLog(Fact):
         return listing.acls(self.answers[_ACLS.key].lines)
 
 
+def _head(log: str) -> str:
+    """What tail writes before a file."""
+    return f"==> {log} <=="
+
+
 def _section(lines: list[str], log: str) -> list[str]:
     """What was said of one file; all of it, of the journal."""
     if log == JOURNAL:
         return lines
-    head = f"==> {log} <=="
-    if head not in lines:
+    if _head(log) not in lines:
         return []
-    rest = lines[lines.index(head) + 1 :]
+    rest = lines[lines.index(_head(log)) + 1 :]
     return rest[: next((at for at, line in enumerate(rest) if line.startswith("==> ")), len(rest))]
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from pandora_audit.fact import Fact
+from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.services import Services
 from pandora_audit.formats import time_daemons
 from pandora_audit.formats.time_daemons import Source, Sync
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Unreadable
+from pandora_audit.question import Ask, NotObserved, Question, Unreadable
 from pandora_audit.questions import CONTAINER, UPTIME
 from pandora_audit.verdict import NotApplicable
 
@@ -27,8 +27,9 @@ _VARIABLES = Ask(key="ntp-variables", argv=("ntpq", "-c", "rv"))
 _PEERS = Ask(key="ntp-peers", argv=("ntpq", "-pn"))
 _TIMESYNC = Ask(key="timesync-status", argv=("timedatectl", "timesync-status", "--no-pager"))
 _OPENNTPD = Ask(key="openntpd-status", argv=("/usr/sbin/ntpctl", "-s", "all"), root=True)
+# Asked where nothing else tells: it wakes a service of systemd's.
 _KERNEL = Ask(
-    key="clock-flag",
+    key=f"{UPTIME.key}@kernel",
     sh="""\
 timedatectl show -p NTPSynchronized 2>/dev/null ||
     timedatectl | sed -n 's/.*synchronized: */NTPSynchronized=/p'""",
@@ -105,8 +106,14 @@ class Clock(Fact):
 
     questions = (
         *(*Services.questions, UPTIME, CONTAINER, _TRACKING, _SOURCES, _ROOT_TRACKING, _ROOT_SOURCES),
-        *(_VARIABLES, _PEERS, _TIMESYNC, _OPENNTPD, _KERNEL, _VMWARE, _CONFIGURED, _RECIPE, _RECIPE_RAN),
+        *(_VARIABLES, _PEERS, _TIMESYNC, _OPENNTPD, _VMWARE, _CONFIGURED, _RECIPE, _RECIPE_RAN),
     )
+
+    @classmethod
+    def then(cls, seen: Seen) -> tuple[Question, ...]:
+        clock = cls(seen)
+        tells = clock._container or clock._vmware or set(clock._running) - {"phc2sys"}
+        return () if tells else (_KERNEL,)
 
     @cached_property
     def _services(self) -> Services:
@@ -186,6 +193,8 @@ class Clock(Fact):
         Args:
             most: how far it may be off, in milliseconds.
         """
+        if self._container and not self._kept:
+            raise NotApplicable(f"a container ({self._container}): the machine that runs it keeps its clock")
         found = list(self._wrong(most))
         if not found:
             self._plausible()
