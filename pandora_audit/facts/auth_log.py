@@ -13,7 +13,7 @@ from pandora_audit.facts.services import Services
 from pandora_audit.formats import listing, rsyslog, sshd_config
 from pandora_audit.formats.listing import Entry
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Question, Unreadable
+from pandora_audit.question import Answer, Ask, NotObserved, Question, Unreadable
 from pandora_audit.questions import RSYSLOG_CONFIG, SSHD_CONFIG
 from pandora_audit.verdict import NotApplicable
 
@@ -134,9 +134,8 @@ class AuthLog(Fact):
     def then(cls, seen: Seen) -> tuple[Question, ...]:
         """The logs of other names; and those of usual names again, where this login was not the last one in each."""
         fact = cls(seen)
-        if not fact._login:
-            keep = ""
-        else:
+        keep = ""
+        if fact._login:
             place = "(:| port )".join(map(re.escape, fact._login))
             keep = f"/^==> .* <==$/p\ns/.*{place}([^0-9].*)?$/ours/p"
         found: list[Question] = []
@@ -158,7 +157,7 @@ class AuthLog(Fact):
         files, journal = self.answers[_FILES.key], self.answers[_JOURNAL.key]
         if not files.silence:
             yield from (log for log in _USUAL if _head(log) in files.lines)
-        if not journal.silence and journal.status == 0:
+        if not journal.silence and _is_there(journal):
             yield JOURNAL
 
     @cached_property
@@ -181,10 +180,6 @@ class AuthLog(Fact):
         return came_from.groups() if came_from and is_new else ()
 
     @cached_property
-    def _config(self) -> rsyslog.Config:
-        return self._services.rsyslog
-
-    @cached_property
     def _written_to(self) -> dict[str, str]:
         """The files that rsyslog writes a login to -> the lines that say so."""
         message = rsyslog.Message(
@@ -195,7 +190,7 @@ class AuthLog(Fact):
         )
         return {
             each.action.target: each.action.where
-            for each in self._config.reached(message)
+            for each in self._services.rsyslog.reached(message)
             if each.action.kind == "file" and each.action.target != "/dev/null"
         }
 
@@ -226,12 +221,13 @@ class AuthLog(Fact):
             return entry is not None
         if self._met(log):
             return True
-        if log != JOURNAL:
-            answer = self.answers[_again(_FILES) if log in _USUAL else _elsewhere(_FILES)]
-            return "ours" in _section(answer.lines, log)
-        if self._entry(JOURNAL) is None:
+        if log == JOURNAL:
+            first = self.answers[_JOURNAL.key]
+            return _is_there(first) and "ours" in self.answers[_again(_JOURNAL)].succeeded().lines
+        if log in _USUAL and _head(log) not in self.answers[_FILES.key].lines:
             return False
-        return "ours" in self.answers[_again(_JOURNAL)].succeeded().lines
+        again = self.answers[_again(_FILES) if log in _USUAL else _elsewhere(_FILES)]
+        return "ours" in _section(again.lines, log)
 
     @cached_property
     def active(self) -> tuple[str, ...]:
@@ -341,7 +337,7 @@ class AuthLog(Fact):
     @cached_property
     def _journal_entries(self) -> dict[str, Entry]:
         answer = self.answers[_JOURNAL_PLACES.key]
-        if not answer.silence and b"No such file" in answer.err:
+        if not answer.silence and not _is_there(answer):
             return {}
         return {entry.path: entry for entry in listing.entries(answer.succeeded().lines, _KEPT)}
 
@@ -413,6 +409,11 @@ class AuthLog(Fact):
     @cached_property
     def _acls(self) -> dict[str, tuple[listing.AclEntry, ...]]:
         return listing.acls(self.answers[_ACLS.key].lines)
+
+
+def _is_there(answer: Answer) -> bool:
+    """Whether there is a kept journal, of which this was asked."""
+    return b"No such file" not in answer.err
 
 
 def _head(log: str) -> str:

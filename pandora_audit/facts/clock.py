@@ -39,7 +39,7 @@ _CONFIGURED = Ask(
     key="time-sources",
     argv=(
         *("grep", "-rHsnwE", "server|pool|peer|refclock|sourcedir|servers|sensor|sensors"),
-        *("/etc/chrony.conf", "/etc/chrony", "/etc/ntp.conf", "/etc/ntpsec", "/etc/openntpd"),
+        *("/etc/chrony.conf", "/etc/chrony", "/etc/chrony.d", "/etc/ntp.conf", "/etc/ntpsec", "/etc/openntpd"),
     ),
     root=True,
     keep=(
@@ -61,6 +61,9 @@ for place in /etc/cron.daily /etc/cron.hourly; do
         [ -d /etc/dpkg ] && ! head -n 1 "$script" | grep -q '^#!' && runs=no
         echo "$script $runs"
     done
+done
+for table in /etc/crontab /etc/cron.d/*; do
+    grep -qs '^[^#]*ntpdate' "$table" && echo "$table yes"
 done
 for program in /usr/sbin/ntpdate /usr/sbin/ntpdate-debian /usr/bin/ntpdate; do
     [ -x $program ] && echo "program $program"
@@ -304,18 +307,15 @@ class Clock(Fact):
     @cached_property
     def _recipe(self) -> tuple[str, ...]:
         """The scripts of cron that run ntpdate."""
-        return tuple(line.split()[0] for line in self.answers[_RECIPE.key].lines if line.startswith("/etc/cron."))
+        return tuple(line.split()[0] for line in self.answers[_RECIPE.key].lines if line.startswith("/etc/cron"))
 
     @cached_property
     def _recipe_ran(self) -> bool:
         """Whether one of them can run, and a log says that it did in the last days."""
         lines = self.answers[_RECIPE.key].lines
-        able = any(line.startswith("/etc/cron.") and line.endswith(" yes") for line in lines)
-        if (
-            not able
-            or not any(line.startswith("program ") for line in lines)
-            or not self._services.runs("cron", "crond")
-        ):
+        able = any(line.startswith("/etc/cron") and line.endswith(" yes") for line in lines)
+        there = any(line.startswith("program ") for line in lines)
+        if not able or not there or not self._services.runs("cron", "crond"):
             return False
         today = _date(lines[-1], None)
         if today is None:

@@ -216,25 +216,28 @@ class Forwarding(Fact):
         if unit is None:
             return
         config = self._services.rsyslog
-        reached = [set(_forwards(config, message)) for message in _PROBES]
-        for each in sorted(set.intersection(*reached), key=lambda each: each.action.where):
-            yield _Way(
-                program="rsyslog",
-                target=each.action.target,
-                where=each.action.where,
-                sure=each.certain and not config.unseen,
-                running=unit.active,
-                starts=unit.starts,
-                unread=self._unread(each.action.where.rpartition(":")[0], unit.since),
-            )
+        by_probe = [{each.action: each.certain for each in _forwards(config, message)} for message in _PROBES]
+        for action in by_probe[0]:
+            if all(action in reached for reached in by_probe):
+                yield _Way(
+                    program="rsyslog",
+                    target=action.target,
+                    where=action.where,
+                    sure=all(reached[action] for reached in by_probe) and not config.unseen,
+                    running=unit.active,
+                    starts=unit.starts,
+                    unread=self._unread(action.where.rpartition(":")[0], unit.since),
+                )
 
     def _unread(self, path: str, since: float) -> str:
         """The file, if it was written after rsyslog was started."""
-        words = self.answers[UPTIME.key].succeeded().text.split()
-        began = float(words[0]) - float(words[1]) + since if len(words) > 1 and since else 0.0
+        now = re.match(r"(\d{1,12})\n(\d{1,12})", self.answers[UPTIME.key].succeeded().text)
         rows = [line.split(" ", 1) for line in self.answers[_WRITTEN.key].lines]
-        found = next((re.match(r"\d{1,12}", row[0]) for row in rows if row[1:] == [path]), None)
-        return path if began and found and int(found[0]) > began + 1 else ""
+        written = next((re.match(r"\d{1,12}", row[0]) for row in rows if row[1:] == [path]), None)
+        if now is None or written is None or not since:
+            return ""
+        began = int(now[1]) - int(now[2]) + since
+        return path if int(written[0]) > began + 1 else ""
 
     def _of_syslog_ng(self) -> Iterator[_Way]:
         unit = self._services.unit("syslog-ng")
