@@ -193,7 +193,7 @@ class Promises:
     )
     console_url: str | None = field(
         default=None,
-        metadata=_says(URL, "where people open the console"),
+        metadata=_says(URL, "where people open the console; the audit looks there, wherever it leads"),
     )
     scope: Literal["role", "estate"] = field(
         default="role",

@@ -23,6 +23,7 @@ ROOMS = (
     ("promises", "formats", "questions"),
     ("exceptions", "target", "fact", "control", "script"),
     ("inventory", "facts", "transport"),
+    ("probing",),
     ("gather", "finding"),
     ("record", "commands", "backend"),
     ("audit",),
@@ -78,6 +79,7 @@ def test_facts_read_other_facts_in_one_direction() -> None:
         ("yaml", {"sitefile"}),
         ("testinfra", {"backend", "fixtures", "transport"}),
         ("pytest", {"backend", "fixtures", "items", "loop", "plugin"}),
+        ("ssl", {"probing"}),
         ("subprocess", {"transport", "inventory", "commands"}),
     ],
 )

@@ -1,0 +1,308 @@
+"""Looking at a machine from the auditor's place: its ports, what they say, and TLS as a browser would see it."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import io
+import ipaddress
+import re
+import socket
+import ssl
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from pandora_audit.question import Answer, NotObserved, Probe, ProbeKind
+from pandora_audit.transport import Connection
+from pandora_audit.transport.base import SocketLike, bounded
+
+T = TypeVar("T")
+
+_MOST_BODY = 64 * 1024
+_AT_ONCE = 16 * 1024
+_SHOWN_OF_ERRORS = 2000
+_OLD = {"TLSv1": ssl.TLSVersion.TLSv1, "TLSv1.1": ssl.TLSVersion.TLSv1_1}
+# What OpenSSL says where it is our own side that does not speak a protocol.
+_OUR_LACK = ("NO_PROTOCOLS_AVAILABLE", "NO_CIPHERS_AVAILABLE", "INTERNAL_ERROR", "BAD_LENGTH")
+
+
+def answer(probe: Probe, connection: Connection) -> Answer:
+    """What the port shows. Nothing is raised: who does not answer is silent."""
+    began = time.monotonic()
+
+    def told(status: int | None = None, out: bytes = b"", silence: str = "") -> Answer:
+        took = round(time.monotonic() - began, 2)
+        return Answer(key=probe.key, question=probe.text, status=status, out=out, silence=silence, seconds=took)
+
+    try:
+        return told(0, _looks(probe, _Place(probe, connection)))
+    except ConnectionRefusedError:
+        return told(1)
+    except NotObserved as silent:
+        return told(silence=silent.reason)
+    except OSError as error:
+        return told(silence=f"port {probe.port} did not answer: {error}")
+
+
+class _Place:
+    """What a probe is about: the machine, or the place to which the promised name leads."""
+
+    def __init__(self, probe: Probe, connection: Connection) -> None:
+        self._probe = probe
+        self._connection = connection
+        self.peer = connection.wire.peer
+        self.elsewhere = _elsewhere(probe, connection)
+
+    def dial(self) -> SocketLike:
+        if self.elsewhere:
+            return socket.create_connection((self.elsewhere, self._probe.port), self._probe.seconds)
+        channel = self._connection.dial(self._probe.port, self._probe.seconds)
+        channel.settimeout(self._probe.seconds)
+        return channel
+
+    def secured(self, context: ssl.SSLContext) -> _Tls:
+        """A connection through TLS. Raises OSError, of which ssl.SSLError is one."""
+        channel = self.dial()
+        try:
+            return _Tls(channel, context, self._probe.host)
+        except BaseException:
+            channel.close()
+            raise
+
+
+def _elsewhere(probe: Probe, connection: Connection) -> str:
+    """The address to which the probe's name leads; empty when that is the machine, or nobody knows the name."""
+    peer = connection.wire.peer
+    if not probe.host or not peer or probe.host == peer:
+        return ""
+    addresses = _addresses(probe.host, probe.seconds)
+    return "" if not addresses or set(addresses) & {peer, *_addresses(peer, probe.seconds)} else addresses[0]
+
+
+def _addresses(name: str, seconds: float) -> list[str]:
+    try:
+        found = bounded(lambda: socket.getaddrinfo(name, None, type=socket.SOCK_STREAM), seconds)
+    except (OSError, UnicodeError):
+        return []
+    return [str(row[4][0]) for row in found]
+
+
+def _looks(probe: Probe, place: _Place) -> bytes:
+    if probe.kind in (ProbeKind.BANNER, ProbeKind.PORT):
+        return _first_words(probe, place)
+    lines = [f"at {place.elsewhere or 'the machine'}"]
+    lines += _handshakes(probe, place) if probe.kind is ProbeKind.TLS else _exchanges(probe, place)
+    return "\n".join(lines).encode("utf-8", "backslashreplace")
+
+
+def _first_words(probe: Probe, place: _Place) -> bytes:
+    channel = place.dial()
+    try:
+        return channel.recv(255) if probe.kind is ProbeKind.BANNER else b""
+    except OSError:  # it accepted and said nothing: that is an answer, an empty one
+        return b""
+    finally:
+        channel.close()
+
+
+# --- TLS ---
+
+
+class _Tls:
+    """TLS over whatever carries bytes: a socket, or a channel through a jump host."""
+
+    def __init__(self, channel: SocketLike, context: ssl.SSLContext, name: str) -> None:
+        self._channel = channel
+        self._from, self._to = ssl.MemoryBIO(), ssl.MemoryBIO()
+        # A name is needed where it is verified; elsewhere an address is none that a server could be asked for.
+        shown = name if context.check_hostname or (name and not _is_address(name)) else None
+        self.session = context.wrap_bio(self._from, self._to, server_hostname=shown)
+        self._until_done(self.session.do_handshake)
+
+    def _until_done(self, step: Callable[[], T]) -> T:
+        while True:
+            try:
+                result = step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                received = self._channel.recv(_AT_ONCE)
+                if received:
+                    self._from.write(received)
+                else:
+                    self._from.write_eof()
+            except ssl.SSLError:
+                self._flush()
+                raise
+            else:
+                self._flush()
+                return result
+
+    def _flush(self) -> None:
+        if waiting := self._to.read():
+            self._channel.sendall(waiting)
+
+    def recv(self, count: int) -> bytes:
+        try:
+            return self._until_done(lambda: self.session.read(count))
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+
+    def sendall(self, data: bytes) -> None:
+        self._until_done(lambda: self.session.write(data))
+
+    def settimeout(self, seconds: float | None) -> None:
+        self._channel.settimeout(seconds)
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _unverified(version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+    """A context that accepts every certificate, and of protocols anything, or only one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():  # that they are old is what is looked for
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = version or ssl.TLSVersion.MINIMUM_SUPPORTED
+        if version:
+            context.maximum_version = version
+    return context
+
+
+def _handshakes(probe: Probe, place: _Place) -> Iterator[str]:
+    """One line for the certificate, one for each protocol."""
+    yield _certificate(probe, place)
+    for name, version in _OLD.items():
+        yield f"{name} {_speaks(place, version)}"
+
+
+def _certificate(probe: Probe, place: _Place) -> str:
+    """How a handshake of today ends: ``trusted``, with the end of the certificate's time, or ``refused`` and why."""
+    try:
+        context = ssl.create_default_context(cafile=probe.ca or None)
+    except OSError as error:
+        raise NotObserved(f"the promised CA {probe.ca} cannot be read: {error.strerror or error}") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = bool(probe.host)
+    try:
+        channel = place.secured(context)
+    except ssl.SSLCertVerificationError as error:
+        return f"untrusted {error.verify_message}"
+    except (ssl.SSLError, ConnectionResetError) as error:
+        return f"refused {error}"
+    try:
+        ends = str((channel.session.getpeercert() or {})["notAfter"])
+        return f"trusted {ssl.cert_time_to_seconds(ends)} {channel.session.version()}"
+    finally:
+        channel.close()
+
+
+def _speaks(place: _Place, version: ssl.TLSVersion) -> str:
+    """Whether a port speaks an old protocol: yes, no, or why that cannot be told from here."""
+    try:
+        place.secured(_unverified(version)).close()
+    except ssl.SSLError as error:
+        return f"unknown {error.reason}" if any(word in str(error) for word in _OUR_LACK) else "no"
+    except (ConnectionResetError, BrokenPipeError):
+        return "no"
+    except OSError as error:
+        return f"unknown {error}"
+    return "yes"
+
+
+# --- HTTP ---
+
+
+class _Raw(io.RawIOBase):
+    """The bytes of a channel as the file that http.client reads."""
+
+    def __init__(self, channel: SocketLike) -> None:
+        self._channel = channel
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._channel.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Http(http.client.HTTPConnection):
+    """A connection of the standard library over a channel of ours."""
+
+    def __init__(self, name: str, probe: Probe, place: _Place) -> None:
+        super().__init__(name, probe.port)
+        self._place = place
+        self._secure = probe.kind is ProbeKind.HTTPS
+        self.default_port = 443 if self._secure else 80
+
+    def connect(self) -> None:
+        self.sock = _Stream(self._place.secured(_unverified()) if self._secure else self._place.dial())
+
+
+class _Stream:
+    """What http.client needs of a socket."""
+
+    def __init__(self, channel: SocketLike) -> None:
+        self._channel = channel
+        self.sendall, self.close = channel.sendall, channel.close
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Raw(self._channel))
+
+
+def _exchanges(probe: Probe, place: _Place) -> Iterator[str]:
+    """The requests and their answers, as ``formats.http`` reads them. Raises OSError if not even one was answered."""
+    until = time.monotonic() + 4 * probe.seconds
+    client = _Http(probe.host or place.peer or "localhost", probe, place)
+    cookies: dict[str, str] = {}
+    client.connect()
+    try:
+        for path in probe.paths:
+            yield f"> {path}"
+            if time.monotonic() > until:
+                yield "! there was no time left"
+                continue
+            try:
+                yield from _exchange(client, path, cookies)
+            except (OSError, http.client.HTTPException) as error:
+                client.close()
+                yield f"! {type(error).__name__}: {error}"
+    finally:
+        client.close()
+
+
+def _exchange(client: _Http, path: str, cookies: dict[str, str]) -> Iterator[str]:
+    sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
+    client.request("GET", path, headers={"User-Agent": "pandora-audit", **sent})
+    response = client.getresponse()
+    yield f"< HTTP/1.1 {response.status}"
+    for name, value in response.getheaders():
+        if name.lower() == "set-cookie":
+            cookie, _, flags = value.partition(";")
+            key, _, secret = cookie.partition("=")
+            cookies[key.strip()] = secret.strip()
+            value = f"{key}=…;{flags}" if flags else f"{key}=…"
+        yield f"< {name}: {' '.join(value.split())}"
+    body = response.read(_MOST_BODY)
+    if not response.isclosed():  # longer than we want to hear
+        client.close()
+    listing = " listing" if re.search(rb"<title>\s*index of", body, re.I) else ""
+    source = " source" if b"<?php" in body else ""
+    yield f"= {len(body)} {hashlib.sha256(body).hexdigest()[:16]}{listing}{source}"
+    if response.status >= 400:
+        shown = body[:_SHOWN_OF_ERRORS].decode("utf-8", "backslashreplace")
+        yield from (f"- {line}" for line in shown.split("\n"))
