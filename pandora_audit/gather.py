@@ -14,9 +14,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from pandora_audit import probing, script
+from pandora_audit import script
 from pandora_audit.fact import Fact, Seen
-from pandora_audit.question import Answer, Answers, Ask, NotObserved, Probe, Question, Role, Wire
+from pandora_audit.probes import web
+from pandora_audit.question import Answer, Answers, Ask, NotObserved, Probe, ProbeKind, Question, Role, Wire
 from pandora_audit.target import Target
 from pandora_audit.transport import Connection, Network
 from pandora_audit.verdict import NotApplicable
@@ -193,8 +194,35 @@ def _ask(
         machine.commands += 1
         output = connection.run(trip.command, stdin=trip.stdin, limit=script.MOST_BYTES, seconds=trip.seconds)
         found |= script.parse(output.out, trip, output.err)
-    found |= {probe.key: probing.answer(probe, connection) for probe in probes}
+    found |= {probe.key: _probe(probe, connection) for probe in probes}
     machine.answers = Answers({**machine.answers, **found})
+
+
+def _probe(probe: Probe, connection: Connection) -> Answer:
+    began = time.monotonic()
+
+    def answer(status: int | None = None, out: bytes = b"", silence: str = "") -> Answer:
+        took = round(time.monotonic() - began, 2)
+        return Answer(key=probe.key, question=probe.text, status=status, out=out, silence=silence, seconds=took)
+
+    try:
+        if probe.kind in (ProbeKind.HTTP, ProbeKind.HTTPS, ProbeKind.TLS):
+            return answer(0, web.look(probe, connection))
+        channel = connection.dial(probe.port, probe.seconds)
+    except ConnectionRefusedError:
+        return answer(1)
+    except NotObserved as silent:
+        return answer(silence=silent.reason)
+    except OSError as error:
+        return answer(silence=f"port {probe.port} did not answer: {error}")
+    try:
+        channel.settimeout(probe.seconds)
+        said = channel.recv(255) if probe.kind is ProbeKind.BANNER else b""
+    except OSError:  # it accepted and said nothing: that is an answer, an empty one
+        said = b""
+    finally:
+        channel.close()
+    return answer(0, said)
 
 
 class Gathering:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pandora_audit.question import Ask
+from pandora_audit.question import Ask, Role
 
 SSHD_WATCHED = (
     "match",
@@ -98,4 +98,35 @@ AUTHORIZED_KEYS = Ask(
     root=True,
     seconds=20,
     keep=_KEYS_KEEP,
+)
+
+CONSOLES = ("/var/www/html/pandora_console", "/var/www/pandora_console", "/srv/www/htdocs/pandora_console")
+
+# Of config.php the settings that are no secrets, each alone on its line; of every other line only what decides where
+# comments, strings and statements begin and end.
+_CONFIG_KEYS = (
+    "dbtype|dbhost|dbport|dbname|homedir|homeurl|homeurl_static|dbssl|dbsslcafile|sslverifyservercert"
+    "|remote_config|develop_bypass"
+)
+CONSOLE_CONFIG = Ask(
+    key="console-config",
+    argv=("cat", *(f"{console}/include/config.php" for console in CONSOLES)),
+    root=True,
+    only_if=Role.CONSOLE,
+    keep=rf"""
+/^[[:space:]]*[$]config\[.({_CONFIG_KEYS}).\][[:space:]]*=[^;]*;[[:space:]]*$/{{
+p
+d
+}}
+/^[[:space:]]*(include|require)(_once)?[ (].*config_process.php/{{
+s/.*/include "config_process.php";/p
+d
+}}
+s/^[[:space:]]*[$]config\[[^]]*\][[:space:]]*=[[:space:]]*("([^"\]|\\.)*"|'([^'\]|\\.)*')[[:space:]]*;[[:space:]]*$//
+s/<\?php/\x01/g
+s/[^\x01$*\/#'";{{}}<>?\]//g
+s/[$]//g
+s/\x01/<?php/g
+p
+""",
 )

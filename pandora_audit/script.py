@@ -152,7 +152,8 @@ sudo_grants() {
 }
 listed() { { sudo -k "$@" -l <&5 2>&1 3>&- 5<&- & } 5<&0 | timeout 20 cat; }
 granted() { case $list in *' may run the following commands on '*) ;; *) return 1 ;; esac; }
-# A role is there, not there, or hidden in a directory that this account may not look into.
+# A role is there, not there, or hidden in a directory that this account may not look into; one of the console's own
+# tells as much as what is in it.
 role() {
   name=$1 is=absent
   shift
@@ -160,7 +161,14 @@ role() {
     if [ -e "$f" ]; then is=present; roles="$roles$name "; printf '%s present %s\\n' "$name" "$f"; return; fi
     d=${f%/*}
     while [ ! -e "$d" ] && [ -n "$d" ]; do d=${d%/*}; done
-    [ -z "$d" ] || [ -x "$d" ] || is="hidden $d"
+    [ -z "$d" ] || [ -x "$d" ] || case $d in
+      */pandora_console | */pandora_console/*)
+        roles="$roles$name "
+        printf '%s present %s\\n' "$name" "$d"
+        return
+        ;;
+      *) is="hidden $d" ;;
+    esac
   done
   printf '%s %s\\n' "$name" "$is"
 }

@@ -23,7 +23,7 @@ ROOMS = (
     ("promises", "formats", "questions"),
     ("exceptions", "target", "fact", "control", "script"),
     ("inventory", "facts", "transport"),
-    ("probing",),
+    ("probes",),
     ("gather", "finding"),
     ("record", "commands", "backend"),
     ("audit",),
@@ -79,7 +79,7 @@ def test_facts_read_other_facts_in_one_direction() -> None:
         ("yaml", {"sitefile"}),
         ("testinfra", {"backend", "fixtures", "transport"}),
         ("pytest", {"backend", "fixtures", "items", "loop", "plugin"}),
-        ("ssl", {"probing"}),
+        ("ssl", {"probes"}),
         ("subprocess", {"transport", "inventory", "commands"}),
     ],
 )

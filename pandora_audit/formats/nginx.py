@@ -11,7 +11,8 @@ from pandora_audit.formats import glob
 from pandora_audit.formats.grep import numbered
 from pandora_audit.question import Unreadable
 
-WATCHED = "include|listen|server_name|server_tokens|fastcgi_pass|fastcgi_param[[:space:]]+PHP_[A-Z_]*VALUE"
+WORDS = ("include", "listen", "server_name", "server_tokens", "fastcgi_pass")
+"""The directives that are read."""
 _TOKEN = re.compile(
     r'#.*|"((?:\\.|[^"\\])*)"|\'((?:\\.|[^\'\\])*)\'|([{};])|((?:\\.|\$\{[^}]*\}|[^\s{};"\'\\])+)', re.S
 )
@@ -38,21 +39,12 @@ class Node:
     def own(self, name: str) -> list[Node]:
         return [node for node in self.inside if node.name == name]
 
-    def blocks(self, name: str) -> Iterator[Node]:
-        """Every block of this name below."""
+    def all(self, name: str) -> Iterator[Node]:
+        """Every directive of this name, here and below."""
         for node in self.inside:
             if node.name == name:
                 yield node
-            yield from node.blocks(name)
-
-    def effective(self, name: str, above: Node | None = None) -> Iterator[tuple[Node, Node | None]]:
-        """This block and those below (of them only where it is said anew), with the directive that decides in each."""
-        said = self.own(name)
-        decides = said[-1] if said else above
-        yield self, decides
-        for node in self.inside:
-            if node.inside:
-                yield from node.effective(name, decides)
+            yield from node.all(name)
 
 
 @dataclass
@@ -67,6 +59,41 @@ class Configuration:
     @property
     def servers(self) -> list[Node]:
         return [server for http in self.tree.own("http") for server in http.own("server")]
+
+    @property
+    def hosts(self) -> list[tuple[frozenset[int], tuple[str, ...], bool]]:
+        """Of each server its ports, its names, and whether it speaks TLS."""
+        found = []
+        for server in self.servers:
+            for secure in (False, True):
+                listens = [each for each in server.own("listen") if ("ssl" in each.words) is secure]
+                ports = frozenset(_port(each.words[1]) for each in listens if len(each.words) > 1)
+                names = tuple(name for each in server.own("server_name") for name in each.words[1:])
+                if ports:
+                    found.append((ports, names, secure))
+        return found
+
+    def deciding(self, name: str) -> Iterator[tuple[Node, Node | None]]:
+        """Every server, and every block below one that says it anew, with the directive that decides there."""
+        for http in self.tree.own("http"):
+            above = http.own(name)[-1] if http.own(name) else None
+            for server in http.own("server"):
+                yield from _deciding(server, name, above, anew=True)
+
+
+def _deciding(block: Node, name: str, above: Node | None, *, anew: bool) -> Iterator[tuple[Node, Node | None]]:
+    said = block.own(name)
+    decides = said[-1] if said else above
+    if said or anew:
+        yield block, decides
+    for node in block.inside:
+        yield from _deciding(node, name, decides, anew=False)
+
+
+def _port(address: str) -> int:
+    """The port of a listen's first word; without one, it is 80."""
+    found = re.search(r"(?:^|:)(\d{1,5})$", address)
+    return int(found[1]) if found else 80
 
 
 def read(lines: Iterable[str], main: str, looked_in: tuple[str, ...]) -> Configuration:
@@ -102,6 +129,8 @@ class _Reader:
                 around.pop()
                 continue
             node = Node(tuple(words), path, begun or number)
+            if set(words[1:]) & set(WORDS):  # a line of it was not among those that were read
+                raise Unreadable(f"{node.where}: a directive of several lines")
             around[-1].inside.append(node)
             words = []
             if word == "{":

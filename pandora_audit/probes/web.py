@@ -1,4 +1,4 @@
-"""Looking at a machine from the auditor's place: its ports, what they say, and TLS as a browser would see it."""
+"""Looking at a web server from the auditor's place: its pages, and its TLS as a browser sees it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from pandora_audit.question import Answer, NotObserved, Probe, ProbeKind
+from pandora_audit.question import NotObserved, Probe, ProbeKind
 from pandora_audit.transport import Connection
 from pandora_audit.transport.base import SocketLike, bounded
 
@@ -28,22 +28,12 @@ _OLD = {"TLSv1": ssl.TLSVersion.TLSv1, "TLSv1.1": ssl.TLSVersion.TLSv1_1}
 _OUR_LACK = ("NO_PROTOCOLS_AVAILABLE", "NO_CIPHERS_AVAILABLE", "INTERNAL_ERROR", "BAD_LENGTH")
 
 
-def answer(probe: Probe, connection: Connection) -> Answer:
-    """What the port shows. Nothing is raised: who does not answer is silent."""
-    began = time.monotonic()
-
-    def told(status: int | None = None, out: bytes = b"", silence: str = "") -> Answer:
-        took = round(time.monotonic() - began, 2)
-        return Answer(key=probe.key, question=probe.text, status=status, out=out, silence=silence, seconds=took)
-
-    try:
-        return told(0, _looks(probe, _Place(probe, connection)))
-    except ConnectionRefusedError:
-        return told(1)
-    except NotObserved as silent:
-        return told(silence=silent.reason)
-    except OSError as error:
-        return told(silence=f"port {probe.port} did not answer: {error}")
+def look(probe: Probe, connection: Connection) -> bytes:
+    """What the port shows. Raises OSError (ConnectionRefusedError for a closed port) or NotObserved."""
+    place = _Place(probe, connection)
+    lines = [f"at {place.elsewhere or 'the machine'}"]
+    lines += _handshakes(probe, place) if probe.kind is ProbeKind.TLS else _exchanges(probe, place)
+    return "\n".join(lines).encode("utf-8", "backslashreplace")
 
 
 class _Place:
@@ -87,24 +77,6 @@ def _addresses(name: str, seconds: float) -> list[str]:
     except (OSError, UnicodeError):
         return []
     return [str(row[4][0]) for row in found]
-
-
-def _looks(probe: Probe, place: _Place) -> bytes:
-    if probe.kind in (ProbeKind.BANNER, ProbeKind.PORT):
-        return _first_words(probe, place)
-    lines = [f"at {place.elsewhere or 'the machine'}"]
-    lines += _handshakes(probe, place) if probe.kind is ProbeKind.TLS else _exchanges(probe, place)
-    return "\n".join(lines).encode("utf-8", "backslashreplace")
-
-
-def _first_words(probe: Probe, place: _Place) -> bytes:
-    channel = place.dial()
-    try:
-        return channel.recv(255) if probe.kind is ProbeKind.BANNER else b""
-    except OSError:  # it accepted and said nothing: that is an answer, an empty one
-        return b""
-    finally:
-        channel.close()
 
 
 # --- TLS ---
