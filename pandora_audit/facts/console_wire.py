@@ -258,36 +258,41 @@ class ConsoleWire(Fact):
     def plain_pages(self) -> Offences:
         """What is to be had without TLS, from beyond loopback."""
         wanted = ("/", *(self.base + each for each in _ENTRANCES))
-        found = []
-        for look in self._looks:
-            for each in look.responses:
-                if look.secure or each.path not in wanted or not _is_given(each):
-                    continue
-                text = f"{each.path} is answered without TLS on port {look.port} ({each.status})"
-                found.append(Offence(subject=each.path, text=text, layer=look.layer))
-        if not found:
-            self._nothing_plain_was_missed(wanted)
-        once = {offence.subject: offence for offence in reversed(found)}.values()
-        return Offences(list(once)[::-1], "plain http is closed or leads to https")
-
-    def _nothing_plain_was_missed(self, wanted: tuple[str, ...]) -> None:
-        plain = [look for look in self._looks if not look.secure]
+        found = dict[str, Offence]()
+        plain = [look for look in self._looks if not look.secure and (look.outside or not self._sees_outside)]
         for look in plain:
-            if look.exchange:
-                unheard = [each for each in look.exchange.responses if each.path in wanted and not each.status]
-                if unheard:
-                    raise NotObserved(f"{unheard[0].path} on port {look.port}: {unheard[0].silence}")
-            if look.silence and not self._is_behind_a_proxy and not self._host_itself_tells(look.port):
-                raise NotObserved(look.silence)
+            for each in look.responses:
+                if each.path in wanted and _is_given(each):
+                    text = f"{each.path} is answered without TLS on port {look.port} ({each.status})"
+                    found.setdefault(each.path, Offence(subject=each.path, text=text, layer=look.layer))
+        if not found:
+            self._nothing_was_missed(plain, wanted)
+        return Offences(found.values(), "plain http is closed or leads to https")
 
-    def _host_itself_tells(self, port: int) -> bool:
-        """Whether the host's own look, or that nothing listens there, says enough of a port that is silent outside."""
-        if any(look.port == port and look.responses for look in self._from_itself()):
-            return True
+    @property
+    def _sees_outside(self) -> bool:
+        """Whether any port of the machine answered, or was closed, to the auditor's place."""
+        return any(look.outside and not look.silence for look in self._looks)
+
+    def _nothing_was_missed(self, plain: list[_Look], wanted: tuple[str, ...]) -> None:
+        """Raises NotObserved where a plain port may have something to give that was not seen."""
+        if not plain:
+            raise NotObserved("no port was looked at, neither from outside nor from the host itself")
+        for look in plain:
+            unheard = [each for each in look.exchange.responses if not each.status] if look.exchange else []
+            if missed := [each for each in unheard if each.path in wanted]:
+                raise NotObserved(f"{missed[0].path} on port {look.port}: {missed[0].silence}")
+            # Behind a proxy, that others cannot reach the plain port is what is wanted.
+            if look.silence and not self._is_behind_a_proxy and self._may_listen(look.port):
+                if not self._sees_outside and any(each.port == look.port and each.exchange for each in plain):
+                    continue
+                raise NotObserved(f"something listens on port {look.port}, but is silent to us: {look.silence}")
+
+    def _may_listen(self, port: int) -> bool:
         try:
-            return not any(each.port == port and not each.is_loopback for each in self.server.sockets)
+            return any(each.port == port and not each.is_loopback for each in self.server.sockets)
         except NotObserved:
-            return False
+            return True
 
     @cached_property
     def forgetful_pages(self) -> Offences:
@@ -305,7 +310,10 @@ class ConsoleWire(Fact):
             for look, each in pages
             if (said := _forgets(each.header("strict-transport-security")))
         ]
-        return Offences(found, f"Strict-Transport-Security on {', '.join(sorted({look.label for look, _ in pages}))}")
+        return Offences(
+            _first_of_each(found),
+            f"Strict-Transport-Security on {', '.join(sorted({look.label for look, _ in pages}))}",
+        )
 
     # --- what is not to be had ---
 
@@ -327,10 +335,9 @@ class ConsoleWire(Fact):
             missing = [path for path in self._paths if path not in answers and self._is_private(path)]
             if missing:
                 unsure.append(missing[0])
-        once = {offence.subject: offence for offence in reversed(found)}.values()
         if unsure and not found:
             raise NotObserved(f"whether {unsure[0]} is served cannot be told from the answer")
-        return Offences(list(once)[::-1], f"none of {len(_PRIVATE)} private paths is served")
+        return Offences(_first_of_each(found), f"none of {len(_PRIVATE)} private paths is served")
 
     def _is_private(self, path: str) -> bool:
         below = path.removeprefix(self.base)
@@ -369,10 +376,15 @@ class ConsoleWire(Fact):
                     lacking = [flag for flag in ("Secure", "HttpOnly") if flag.lower() not in flags]
                     if lacking and not _is_deletion(cookie):
                         text = f"the cookie {name} is sent without {' and '.join(lacking)} by {look.label}"
-                        found.append(Offence(subject=name, text=text, layer=look.layer))
+                        found.append(Offence(subject=f"{name} by {look.label}", text=text, layer=look.layer))
         if not sent:
             raise NotApplicable("the console sent no cookie")
-        return Offences(found, f"{sent} cookies, each Secure and HttpOnly")
+        return Offences(_first_of_each(found), "every cookie is Secure and HttpOnly")
+
+
+def _first_of_each(offences: list[Offence]) -> list[Offence]:
+    """The first offence of each subject: what was seen from outside stands before what the host saw itself."""
+    return list({offence.subject: offence for offence in reversed(offences)}.values())[::-1]
 
 
 def _is_given(response: http.Response) -> bool:

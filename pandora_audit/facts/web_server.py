@@ -143,13 +143,19 @@ visit() {
     head=${answer%%"$nl$nl"*} body=${answer#*"$nl$nl"}
     [ "$head" != "$answer" ] || body=
     code=${head#* } code=${code%%[!0-9]*}
-    jar=$(printf '%s\n%s\n' "$jar" "$head" | sed -nE '1{/./p};s/^set-cookie: *([^;]*).*/\1/Ip' | tr '\n' ';')
+    case $head in
+      *[Ss]et-[Cc]ookie:*) jar=$(printf '%s\n' "$head" | sed -nE 's/^set-cookie: *([^;]*).*/\1/Ip' | tr '\n' ';') ;;
+    esac
     printf '%s\n' "$head" | sed -E 's/^(set-cookie: *[^=]*=)[^;]*/\1…/I; s/^/< /'
-    marks=
-    case $body in *'<title>Index of'*) marks=' listing' ;; esac
-    case $body in *'<?php'*) marks="$marks source" ;; esac
-    echo "= ${#body} $(printf %s "$body" | sha256sum | cut -c 1-16)$marks"
-    case $code in 4*|5*) printf '%s\n' "$body" | head -c 2000 | sed 's/^/- /' ;; esac
+    case $code in
+      2*)
+        marks=
+        case $body in *'<title>Index of'*) marks=' listing' ;; esac
+        case $body in *'<?php'*) marks="$marks source" ;; esac
+        echo "= ${#body} $(printf %s "$body" | sha256sum | cut -c 1-16)$marks"
+        ;;
+      4*|5*) printf '%s\n' "$body" | head -c 2000 | sed 's/^/- /' ;;
+    esac
   done
 }
 """
@@ -247,11 +253,9 @@ class WebServer(Fact):
     @cached_property
     def processes(self) -> tuple[Process, ...]:
         """Raises NotObserved where processes are not shown."""
-        text = self.answers[PROCESSES.key].text
-        now, up = (re.search(rf"^{name}=(\d{{1,12}}\.\d{{1,9}})$", text, re.M) for name in ("now", "up"))
-        if now is None or up is None or not re.search(r"^ *1 ", text, re.M):
+        text, booted = self.answers[PROCESSES.key].text, self.now - self._clock("up")
+        if not re.search(r"^ *1 ", text, re.M):
             raise NotObserved("`ps` did not show the processes of this machine")
-        booted = float(now[1]) - float(up[1])
         ticks = {pid: int(count) for pid, count in re.findall(r"^stat (\d+) (\d{1,15})$", text, re.M)}
         rows = re.findall(rf"^ *(\d+) +(\d+) +(\S+) +({_PROGRAMS}) +(.*)$", text, re.M)
         return tuple(
@@ -259,6 +263,17 @@ class WebServer(Fact):
             for pid, parent, user, program, command in rows
             if pid in ticks
         )
+
+    @property
+    def now(self) -> float:
+        """The host's time, in seconds since the epoch."""
+        return self._clock("now")
+
+    def _clock(self, name: str) -> float:
+        found = re.search(rf"^{name}=(\d{{1,12}}\.\d{{1,9}})$", self.answers[PROCESSES.key].text, re.M)
+        if found is None:
+            raise Unreadable("the host did not tell its time")
+        return float(found[1])
 
     @cached_property
     def master(self) -> Process:
@@ -369,7 +384,7 @@ class WebServer(Fact):
     def _visits(self) -> tuple[Visit, ...]:
         """Every port of the web server, without a name and by each name of its virtual hosts."""
         try:
-            sockets = {each.port: each for each in self.web_sockets}.values()
+            sockets = sorted({each.port: each for each in self.web_sockets}.values(), key=lambda each: each.port)
         except NotObserved:
             return ()
         found = []
@@ -383,22 +398,30 @@ class WebServer(Fact):
     @cached_property
     def told_versions(self) -> Offences:
         """Where the server tells its version: in answers, on error pages, by what is written."""
-        answer = self.answers[f"{PROCESSES.key}@visits"]
-        met = list(exchanges(answer, self._visits))
-        answered = [visit for visit, exchange in met if any(each.status for each in exchange.responses)]
+        met = [(visit, exchange.responses) for visit, exchange in self._met]
         found = [
             Offence(subject=visit.label, text=f"{said} on {visit.label}", layer="wire")
-            for visit, exchange in met
-            for each in exchange.responses
+            for visit, responses in met
+            for each in responses
             if (said := version_told(each))
         ]
-        found += self._written_tokens()
+        try:
+            found += self._written_tokens()
+        except NotObserved:
+            if not found:
+                raise
+        answered = [visit for visit, responses in met if any(each.status for each in responses)]
         if not found:
-            _ = answer.text
-            if silent := [visit.label for visit in self._visits if visit not in answered] or not answered:
-                where = silent[0] if isinstance(silent, list) else "any port"
-                raise NotObserved(f"the web server did not answer this host itself on {where}")
+            _ = self.answers[f"{PROCESSES.key}@visits"].text
+            silent = [visit.label for visit in self._visits if visit not in answered]
+            if silent or not answered:
+                where = silent[0] if silent else "any port"
+                raise NotObserved(f"the web server did not answer its own host on {where}")
         return Offences(found, f"no version on {', '.join(visit.label for visit in answered)}, none by what is written")
+
+    @property
+    def _met(self) -> Iterator[tuple[Visit, http.Exchange]]:
+        return exchanges(self.answers[f"{PROCESSES.key}@visits"], self._visits)
 
     def _written_tokens(self) -> list[Offence]:
         configuration = self._configuration
@@ -434,7 +457,10 @@ class WebServer(Fact):
             workers = [each for each in self.processes if each.parent in pids and "shutting down" not in each.command]
             if not workers:
                 raise NotObserved("no worker of nginx is seen, so it is not known when it last read its files")
-            return min(each.began for each in workers)
+            began = min(each.began for each in workers)
+            if began > self.now:
+                raise Unreadable("the host's processes began in the future: its uptime is another machine's")
+            return began
         # Apache and PHP-FPM write their pid anew whenever they read their files.
         rows = self.answers[_PID_FILES.key].lines
         files = re.findall(r"^(\d{1,12}\.\d{3}):/run/(?:.*/)?([\w.-]+)\.pid$", "\n".join(rows), re.M)

@@ -21,6 +21,7 @@ from pandora_audit.transport.base import SocketLike, bounded
 T = TypeVar("T")
 
 _MOST_BODY = 64 * 1024
+_MOST_HEADER = 1000
 _AT_ONCE = 16 * 1024
 _SHOWN_OF_ERRORS = 2000
 _OLD = {"TLSv1": ssl.TLSVersion.TLSv1, "TLSv1.1": ssl.TLSVersion.TLSv1_1}
@@ -32,25 +33,42 @@ def look(probe: Probe, connection: Connection) -> bytes:
     """What the port shows. Raises OSError (ConnectionRefusedError for a closed port) or NotObserved."""
     place = _Place(probe, connection)
     lines = [f"at {place.elsewhere or 'the machine'}"]
-    lines += _handshakes(probe, place) if probe.kind is ProbeKind.TLS else _exchanges(probe, place)
+    try:
+        lines += _handshakes(probe, place) if probe.kind is ProbeKind.TLS else _exchanges(probe, place)
+    except ConnectionRefusedError:
+        if place.is_unknown:
+            raise NotObserved(f"the name {probe.host} cannot be resolved, and the machine itself refuses") from None
+        raise
     return "\n".join(lines).encode("utf-8", "backslashreplace")
 
 
 class _Place:
-    """What a probe is about: the machine, or the place to which the promised name leads."""
+    """What a probe is about: the machine, or the place to which the promised name leads.
+
+    Attributes:
+        peer: the machine's address; empty where it has none.
+        elsewhere: the address of that other place; empty where it is the machine that is asked.
+        is_unknown: whether nobody knows the name, so that the machine is asked for want of another.
+    """
 
     def __init__(self, probe: Probe, connection: Connection) -> None:
         self._probe = probe
         self._connection = connection
+        self._until = time.monotonic() + 4 * probe.seconds
         self.peer = connection.wire.peer
-        self.elsewhere = _elsewhere(probe, connection)
+        self.elsewhere, self.is_unknown = "", False
+        if probe.host and self.peer and probe.host != self.peer:
+            found = _addresses(probe.host, probe.seconds)
+            self.is_unknown = not found
+            if found and not {self.peer, *_addresses(self.peer, probe.seconds)}.intersection(found):
+                self.elsewhere = found[0]
 
     def dial(self) -> SocketLike:
         if self.elsewhere:
-            return socket.create_connection((self.elsewhere, self._probe.port), self._probe.seconds)
-        channel = self._connection.dial(self._probe.port, self._probe.seconds)
-        channel.settimeout(self._probe.seconds)
-        return channel
+            channel: SocketLike = socket.create_connection((self.elsewhere, self._probe.port), self._probe.seconds)
+        else:
+            channel = self._connection.dial(self._probe.port, self._probe.seconds)
+        return _Bounded(channel, self._until, self._probe.seconds)
 
     def secured(self, context: ssl.SSLContext) -> _Tls:
         """A connection through TLS. Raises OSError, of which ssl.SSLError is one."""
@@ -62,13 +80,20 @@ class _Place:
             raise
 
 
-def _elsewhere(probe: Probe, connection: Connection) -> str:
-    """The address to which the probe's name leads; empty when that is the machine, or nobody knows the name."""
-    peer = connection.wire.peer
-    if not probe.host or not peer or probe.host == peer:
-        return ""
-    addresses = _addresses(probe.host, probe.seconds)
-    return "" if not addresses or set(addresses) & {peer, *_addresses(peer, probe.seconds)} else addresses[0]
+class _Bounded:
+    """A channel that waits neither long for a byte nor, byte by byte, for ever."""
+
+    def __init__(self, channel: SocketLike, until: float, seconds: float) -> None:
+        self._channel, self._until, self._seconds = channel, until, seconds
+        self.sendall, self.close, self.settimeout = channel.sendall, channel.close, channel.settimeout
+        channel.settimeout(seconds)
+
+    def recv(self, count: int) -> bytes:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("it takes too long")
+        self._channel.settimeout(min(left, self._seconds))
+        return self._channel.recv(count)
 
 
 def _addresses(name: str, seconds: float) -> list[str]:
@@ -238,16 +263,12 @@ class _Stream:
 
 def _exchanges(probe: Probe, place: _Place) -> Iterator[str]:
     """The requests and their answers, as ``formats.http`` reads them. Raises OSError if not even one was answered."""
-    until = time.monotonic() + 4 * probe.seconds
     client = _Http(probe.host or place.peer or "localhost", probe, place)
     cookies: dict[str, str] = {}
     client.connect()
     try:
         for path in probe.paths:
             yield f"> {path}"
-            if time.monotonic() > until:
-                yield "! there was no time left"
-                continue
             try:
                 yield from _exchange(client, path, cookies)
             except (OSError, http.client.HTTPException) as error:
@@ -268,7 +289,7 @@ def _exchange(client: _Http, path: str, cookies: dict[str, str]) -> Iterator[str
             key, _, secret = cookie.partition("=")
             cookies[key.strip()] = secret.strip()
             value = f"{key}=…;{flags}" if flags else f"{key}=…"
-        yield f"< {name}: {' '.join(value.split())}"
+        yield f"< {name[:100]}: {' '.join(value[:_MOST_HEADER].split())}"
     body = response.read(_MOST_BODY)
     if not response.isclosed():  # longer than we want to hear
         client.close()
