@@ -51,7 +51,8 @@ class _Look:
     Args:
         secure: whether by TLS.
         outside: whether from the auditor's place.
-        elsewhere: the place that the promised URL led to, where that is another machine.
+        named: whether by the name that people use, as far as one is promised.
+        elsewhere: whether the name led to another machine.
         exchange: the answers; None where the port is closed.
         silence: why there are none.
     """
@@ -59,6 +60,7 @@ class _Look:
     secure: bool
     port: int
     outside: bool
+    named: bool = True
     elsewhere: bool = False
     exchange: http.Exchange | None = None
     silence: str = ""
@@ -156,13 +158,17 @@ class ConsoleWire(Fact):
 
     @cached_property
     def _visits(self) -> tuple[Visit, ...]:
-        """The host's own look at each socket of the web server."""
+        """The host's own look at each socket of the web server: at all paths where nobody looks from outside."""
+        entrances = dict.fromkeys(("/", *(self.base + each for each in _ENTRANCES)))
+        paths = (
+            (*entrances, self.base + NOWHERE[1:], f"{self.base}index.php?twice") if self.seen.wire.peer else self._paths
+        )
         try:
             sockets = {each.port: each for each in self.server.web_sockets if not each.is_loopback}.values()
         except NotObserved:
             return ()
         return tuple(
-            Visit(self.server.is_secure(each.port), each.port, each.reached_at, self._promised_host, self._paths)
+            Visit(self.server.is_secure(each.port), each.port, each.reached_at, self._promised_host, paths)
             for each in list(sockets)[:6]
         )
 
@@ -171,20 +177,26 @@ class ConsoleWire(Fact):
         return (*self._from_outside(), *self._from_itself())
 
     def _from_outside(self) -> Iterator[_Look]:
-        for (_, port), probe in self._probes.items():
-            answer, secure = self.answers[probe.key], probe.kind is ProbeKind.HTTPS
+        for (name, port), probe in self._probes.items():
+            answer, secure, named = self.answers[probe.key], probe.kind is ProbeKind.HTTPS, name == self._promised_host
             if answer.silence:
-                yield _Look(secure, port, outside=True, silence=answer.silence)
+                yield _Look(secure, port, True, named, silence=answer.silence)
             elif answer.status == 1:
-                yield _Look(secure, port, outside=True)
+                yield _Look(secure, port, True, named)
             else:
                 exchange = http.read(answer.text)
-                elsewhere = exchange.place not in ("", "the machine")
-                yield _Look(secure, port, outside=True, elsewhere=elsewhere, exchange=exchange)
+                yield _Look(secure, port, True, named, exchange.place not in ("", "the machine"), exchange)
 
     def _from_itself(self) -> Iterator[_Look]:
         for visit, exchange in exchanges(self.answers[f"{_KEY}-visits"], self._visits):
-            yield _Look(visit.secure, visit.port, outside=False, exchange=exchange)
+            yield _Look(visit.secure, visit.port, False, exchange=exchange)
+
+    def _was_seen(self) -> None:
+        """Raises NotObserved where others were seen from outside, but not what people open."""
+        for look in self._looks:
+            unseen = look.outside and look.named and look.secure and look.silence
+            if unseen and self._sees_outside and (self._promised_host or self._may_listen(look.port)):
+                raise NotObserved(look.silence)
 
     @property
     def _is_behind_a_proxy(self) -> bool:
@@ -282,8 +294,9 @@ class ConsoleWire(Fact):
             unheard = [each for each in look.exchange.responses if not each.status] if look.exchange else []
             if missed := [each for each in unheard if each.path in wanted]:
                 raise NotObserved(f"{missed[0].path} on port {look.port}: {missed[0].silence}")
-            # Behind a proxy, that others cannot reach the plain port is what is wanted.
-            if look.silence and not self._is_behind_a_proxy and self._may_listen(look.port):
+            # Behind a proxy, that a filter keeps others from the plain port is what is wanted.
+            kept = self._is_behind_a_proxy and "timed out" in look.silence
+            if look.silence and not kept and self._may_listen(look.port):
                 if not self._sees_outside and any(each.port == look.port and each.exchange for each in plain):
                     continue
                 raise NotObserved(f"something listens on port {look.port}, but is silent to us: {look.silence}")
@@ -302,25 +315,24 @@ class ConsoleWire(Fact):
         looks = [look for look in looks if look.elsewhere] or looks
         pages = [(look, each) for look in looks for each in look.responses if each.path == index]
         if not pages:
-            if any(look.silence for look in self._looks if look.secure):
-                raise NotObserved(next(look.silence for look in self._looks if look.secure and look.silence))
+            self._was_seen()
             raise NotApplicable("the console does not answer by https")
         found = [
             Offence(subject=look.label, text=f"{said} ({look.label})", layer=look.layer)
             for look, each in pages
             if (said := _forgets(each.header("strict-transport-security")))
         ]
-        return Offences(
-            _first_of_each(found),
-            f"Strict-Transport-Security on {', '.join(sorted({look.label for look, _ in pages}))}",
-        )
+        if not found:
+            self._was_seen()
+        places = ", ".join(sorted({look.label for look, _ in pages}))
+        return Offences(_first_of_each(found), f"Strict-Transport-Security by {places}")
 
     # --- what is not to be had ---
 
     @cached_property
     def open_paths(self) -> Offences:
         """Private files that are served, and folders that are listed."""
-        found, unsure = [], []
+        found, unsure, told = [], [], set[str]()
         for look in self._serving():
             answers = {each.path: each for each in look.responses}
             for path in self._paths:
@@ -332,11 +344,12 @@ class ConsoleWire(Fact):
                     unsure.append(path)
                 elif verdict:
                     found.append(Offence(subject=path, text=f"{path} is {verdict}", layer=look.layer))
-            missing = [path for path in self._paths if path not in answers and self._is_private(path)]
-            if missing:
-                unsure.append(missing[0])
+            told |= answers.keys()
+        unsure += [path for path in self._paths if self._is_private(path) and path not in told]
         if unsure and not found:
             raise NotObserved(f"whether {unsure[0]} is served cannot be told from the answer")
+        if not found:
+            self._was_seen()
         return Offences(_first_of_each(found), f"none of {len(_PRIVATE)} private paths is served")
 
     def _is_private(self, path: str) -> bool:
@@ -377,6 +390,8 @@ class ConsoleWire(Fact):
                     if lacking and not _is_deletion(cookie):
                         text = f"the cookie {name} is sent without {' and '.join(lacking)} by {look.label}"
                         found.append(Offence(subject=f"{name} by {look.label}", text=text, layer=look.layer))
+        if not found:
+            self._was_seen()
         if not sent:
             raise NotApplicable("the console sent no cookie")
         return Offences(_first_of_each(found), "every cookie is Secure and HttpOnly")

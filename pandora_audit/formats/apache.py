@@ -148,7 +148,8 @@ class _Reader:
         directive = Directive(name.lower(), tuple(arguments), scope, path, number)
         self.configuration.directives.append(directive)
         if directive.name == "loadmodule" and arguments:
-            self._modules.add(arguments[0].removesuffix("_module"))
+            module = arguments[0].removesuffix("_module")
+            self._modules |= {module, module.removeprefix("mpm_")}  # prefork.c is where mpm_prefork_module comes from
         elif directive.name == "define" and arguments:
             self._defined.add(arguments[0])
         elif directive.name == "undefine" and arguments:

@@ -56,9 +56,11 @@ def read(text: str) -> Mapping[str, Value]:
             if any("config_process" in each for _, each in words):
                 break
             continue
-        key = _key(words)
-        if key:
+        key, operator = _key(words), [text for _, text in words[4:7]]
+        if key and operator[:1] == ["="] and operator[1:2] != ["="]:
             found[key] = Value(_value(words[5:]), line)
+        elif key and operator[0] in (".", "?", "+") and "=" in operator[1:]:  # it becomes what it was, and more
+            found[key] = Value(None, line)
     return found
 
 
@@ -95,9 +97,9 @@ def _open(text: str, at: int) -> int:
 
 
 def _key(words: list[tuple[str, str]]) -> str:
-    """The key of ``$config['key'] = …``; empty for any other statement."""
+    """The key of a statement that begins with ``$config['key']``, and goes on; empty for any other."""
     shape = [kind if kind in ("double", "single") else text for kind, text in words[:5]]
-    if len(words) > 5 and shape[0] == "$config" and shape[1] == "[" and shape[3:5] == ["]", "="]:
+    if len(words) > 5 and shape[0] == "$config" and shape[1] == "[" and shape[3] == "]":
         return _string(words[2]) or ""
     return ""
 

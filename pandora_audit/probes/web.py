@@ -222,19 +222,42 @@ def _speaks(place: _Place, version: ssl.TLSVersion) -> str:
 # --- HTTP ---
 
 
-class _Raw(io.RawIOBase):
-    """The bytes of a channel as the file that http.client reads."""
+class _Stream:
+    """What http.client needs of a socket: as a real one, it is open as long as a file of it is."""
 
     def __init__(self, channel: SocketLike) -> None:
-        self._channel = channel
+        self.channel = channel
+        self.sendall = channel.sendall
+        self._users = 1
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        self._users += 1
+        return io.BufferedReader(_Raw(self))
+
+    def close(self) -> None:
+        self._users -= 1
+        if self._users == 0:
+            self.channel.close()
+
+
+class _Raw(io.RawIOBase):
+    """The bytes of a stream as a file."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._channel.recv(len(buffer))
+        data = self._stream.channel.recv(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
 
 
 class _Http(http.client.HTTPConnection):
@@ -248,17 +271,6 @@ class _Http(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = _Stream(self._place.secured(_unverified()) if self._secure else self._place.dial())
-
-
-class _Stream:
-    """What http.client needs of a socket."""
-
-    def __init__(self, channel: SocketLike) -> None:
-        self._channel = channel
-        self.sendall, self.close = channel.sendall, channel.close
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Raw(self._channel))
 
 
 def _exchanges(probe: Probe, place: _Place) -> Iterator[str]:
@@ -292,6 +304,7 @@ def _exchange(client: _Http, path: str, cookies: dict[str, str]) -> Iterator[str
         yield f"< {name[:100]}: {' '.join(value[:_MOST_HEADER].split())}"
     body = response.read(_MOST_BODY)
     if not response.isclosed():  # longer than we want to hear
+        response.close()
         client.close()
     listing = " listing" if re.search(rb"<title>\s*index of", body, re.I) else ""
     source = " source" if b"<?php" in body else ""
