@@ -82,7 +82,8 @@ SERVICE = matching(
     "tcp/PORT, udp/PORT or tcp/FIRST-LAST, and a unit if it must be that one",
     r"(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?( [A-Za-z0-9:_.@\\-]+)?",
 )
-URL = matching("https://… URL", r"https?://[^\s/?#]+(/[^\s]*)?")
+_URL_PORT = "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+URL = matching("https://… URL", rf"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]){_URL_PORT}(/[^\s]*)?")
 FINGERPRINT = matching("SHA256:… fingerprint", r"SHA256:[A-Za-z0-9+/]{43}")
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from urllib.parse import urlsplit
 
 from pandora_audit.fact import Fact
 from pandora_audit.facts.sshd import nothing_withheld
@@ -109,7 +108,7 @@ class ConsoleFiles(Fact):
             value = self.config.get("homeurl")
         except NotObserved:
             return ""
-        return urlsplit(value.text).path if value and value.text else ""
+        return re.sub(r"^https?://[^/]*", "", value.text) if value and value.text else ""
 
     @property
     def uploads(self) -> tuple[str, ...]:

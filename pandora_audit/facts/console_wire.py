@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.console_files import ConsoleFiles
@@ -27,7 +27,6 @@ _PRIVATE = (
     "log/.htaccess",
     "log/",
     "include/config.php",
-    "include/config.inc.php",
     "include/",
     "images/",
     "attachment/",
@@ -117,8 +116,10 @@ class ConsoleWire(Fact):
     @cached_property
     def base(self) -> str:
         """The path of the console, with a slash at both ends."""
-        path = urlsplit(self._url).path.rpartition("/")[0] if "." in self._url.rpartition("/")[2] else ""
-        path = path or urlsplit(self._url).path or self.files.home_url or "/pandora_console"
+        path = urlsplit(self._url).path
+        if path.endswith(".php"):
+            path = path.rpartition("/")[0]
+        path = quote(path or self.files.home_url or "/pandora_console", safe="/~%")
         return f"/{path.strip('/')}/" if path.strip("/") else "/"
 
     @property
@@ -143,7 +144,8 @@ class ConsoleWire(Fact):
     def _probes(self) -> dict[tuple[str, int], Probe]:
         """By name and port: the machine under its own address, and the promised name."""
         found = {}
-        for name in dict.fromkeys(("", self._promised_host)):
+        own = "" if self._promised_host != self.seen.wire.peer else self._promised_host
+        for name in dict.fromkeys((own, self._promised_host)):
             for port, secure in self._ports.items():
                 key = f"{_KEY}-{'promised' if name else 'own'}-{port}"
                 kind = ProbeKind.HTTPS if secure else ProbeKind.HTTP
@@ -158,17 +160,13 @@ class ConsoleWire(Fact):
 
     @cached_property
     def _visits(self) -> tuple[Visit, ...]:
-        """The host's own look at each socket of the web server: at all paths where nobody looks from outside."""
-        entrances = dict.fromkeys(("/", *(self.base + each for each in _ENTRANCES)))
-        paths = (
-            (*entrances, self.base + NOWHERE[1:], f"{self.base}index.php?twice") if self.seen.wire.peer else self._paths
-        )
+        """The host's own look at each socket of the web server."""
         try:
             sockets = {each.port: each for each in self.server.web_sockets if not each.is_loopback}.values()
         except NotObserved:
             return ()
         return tuple(
-            Visit(self.server.is_secure(each.port), each.port, each.reached_at, self._promised_host, paths)
+            Visit(self.server.is_secure(each.port), each.port, each.reached_at, self._promised_host, self._paths)
             for each in list(sockets)[:6]
         )
 
@@ -379,7 +377,9 @@ class ConsoleWire(Fact):
         found, sent = [], 0
         for look in looks:
             pages = [each for each in look.responses if each.path.partition("?")[0] in (index, self.base)]
-            if len(pages) < 2:
+            if not any(each.path == f"{index}?twice" for each in pages):
+                if not look.outside and self._sees_outside:  # without curl, the host brings no cookie back
+                    continue
                 raise NotObserved(f"the console did not answer twice on {look.label}")
             for each in pages:
                 for cookie in each.headers_named("set-cookie"):
@@ -406,8 +406,7 @@ def _is_given(response: http.Response) -> bool:
     """Whether an answer over plain http gives something, rather than lead to https or refuse."""
     if response.status in (301, 302, 303, 307, 308):
         return not response.header("location").lower().startswith("https://")
-    wants_tls = response.status == 400 and "plain HTTP request was sent to HTTPS" in response.error.replace("The ", "")
-    return response.status not in (400, 403, 404, 405, 410, 421, 426) and not wants_tls
+    return response.status not in (400, 403, 404, 405, 410, 421, 426)
 
 
 def _forgets(header: str) -> str:
@@ -430,19 +429,18 @@ def _served(response: http.Response, nowhere: http.Response | None) -> str | Non
         return ""
     if "source" in response.marks:
         return "served as source"
-    is_page = response.path.endswith(".php")
-    if is_page and not response.length:
+    if response.path.endswith("/"):
+        return "listed" if "listing" in response.marks else ""
+    # PHP that is run discloses nothing of itself; what must not even be run is named here.
+    is_run = response.path.endswith(".php")
+    if is_run and (not response.length or not re.search(r"/install\w*\.php$|/attachment/", response.path)):
         return ""
-    if "listing" in response.marks:
-        return "listed"
     if nowhere is not None and nowhere.status == 200:
         if nowhere.digest == response.digest:
             return ""
         if nowhere.header("content-type") == response.header("content-type"):
             return None
-    if response.path.endswith("/"):
-        return "" if not response.length else "answered by a page"
-    return "run" if is_page else "served"
+    return "run" if is_run else "served"
 
 
 def _is_deletion(cookie: str) -> bool:

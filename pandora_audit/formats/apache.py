@@ -66,7 +66,7 @@ class Configuration:
         for section in sections:
             inside = [each for each in self.directives if each.scope[: len(section)] == section]
             names = tuple(n for each in inside if each.name in ("servername", "serveralias") for n in each.arguments)
-            tls = any(each.name == "sslengine" and each.arguments[:1] in (("on",), ("On",)) for each in inside)
+            tls = any(each.name == "sslengine" and each.arguments[0].lower() == "on" for each in inside)
             ports = frozenset(int(port) for port in re.findall(r":(\d{1,5})(?:\s|#|$)", section[-1]))
             found.append((ports, names, tls))
         return found
