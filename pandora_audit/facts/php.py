@@ -102,7 +102,7 @@ class Php(Fact):
             if config is None:
                 raise NotObserved(f"`{each.command}` does not tell its configuration")
             found.append(_of_fpm(each.program, config[1]))
-        return tuple(found)
+        return tuple([each for each in found if self._pools(each, handed=True)] or found)
 
     @cached_property
     def _settings(self) -> tuple[Setting, ...]:
@@ -115,12 +115,12 @@ class Php(Fact):
         """Value, cause and place (a pool, or empty) of a setting, for each pool of a PHP that serves pages."""
         said = [each for each in self._settings if each.name == name and serving.reads(each.file)]
         special = [each for each in said if re.match(r"(path|host)=", each.section)]
-        base = [each for each in said if not special and not glob.same_path(each.file, serving.pools or "-")]
         if special:
             raise NotObserved(f"{special[0].where} holds for some paths or hosts only, which are not told apart")
+        base = [each for each in said if not glob.same_path(each.file, serving.pools)]
         base.sort(key=lambda each: (each.file != serving.ini, each.file))
         above = base[-1] if base else None
-        for pool in self._pools(serving) or [""]:
+        for pool in self._pools(serving, handed=True) or self._pools(serving, handed=False) or [""]:
             own = [each for each in said if each.file == pool]
             local = [] if name in _OF_THE_SYSTEM else self._local(name, by_apache=not serving.pools)
             order = [above, *(each for each in own if not each.fixed), *local, *(each for each in own if each.fixed)]
@@ -129,13 +129,17 @@ class Php(Fact):
             last = [each for each in order if each][-1:]
             yield (last[0].value, last[0].where, pool) if last else (_DEFAULTS[name], serving.ini, pool)
 
-    def _pools(self, serving: _Serving) -> list[str]:
-        """The files of the pools that the web server hands pages to; all of them where that is not told."""
-        listens = [
-            each for each in self._settings if each.name == "listen" and glob.same_path(each.file, serving.pools or "-")
-        ]
-        handed = self._server.handed_to
-        return sorted({each.file for each in listens if each.value in handed} or {each.file for each in listens})
+    def _pools(self, serving: _Serving, *, handed: bool) -> list[str]:
+        """The files of the pools: those that the web server is seen to hand pages to, or all of them."""
+        return sorted(
+            {
+                each.file
+                for each in self._settings
+                if each.name == "listen"
+                and glob.same_path(each.file, serving.pools)
+                and (not handed or each.value in self._server.handed_to)
+            }
+        )
 
     def _local(self, name: str, *, by_apache: bool) -> list[Setting]:
         """What files in the console's own folders say. Raises NotObserved where they were not shown."""
@@ -183,6 +187,8 @@ class Php(Fact):
                         found.append(Offence(subject=name, text=text, layer="next start", cause=cause))
         if not found and (stale := self._unread):
             raise NotObserved(f"what is written would comply, but PHP runs with something older: {stale}")
+        if not found and (handed := self._server.hands_settings):
+            raise NotObserved(f"nginx hands PHP settings of its own, which are not looked into: {handed}")
         return Offences(found, ", ".join(seen))
 
     @cached_property

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.sshd import nothing_withheld
-from pandora_audit.formats import apache, http, nginx
+from pandora_audit.formats import apache, glob, http, nginx
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Answer, Ask, NotObserved, Question, Role, Unreadable
 from pandora_audit.questions import TCP_LISTENERS, TCP_OWNERS
@@ -55,7 +55,7 @@ _NGINX_LINES = Ask(
     key="nginx-lines",
     argv=(
         *("find", "-L", *_NGINX, "-maxdepth", "4", "-type", "f", "-exec", "grep", "-HnF", "-e", "{", "-e", "}"),
-        *(word for each in nginx.WORDS for word in ("-e", each)),
+        *(word for each in (*nginx.WORDS, "PHP_VALUE", "PHP_ADMIN_VALUE") for word in ("-e", each)),
         *("{}", "+"),
     ),
     root=True,
@@ -68,7 +68,7 @@ s/"[^"]*"/""/g
 s/[$][{{][A-Za-z0-9_]*[}}]//g
 s/#.*//
 s/^([^:]*:[0-9]+:)/\1\x02/
-s/\<({"|".join(nginx.WORDS)})[[:space:]][^;{{}}]*;/\x01&/g
+s/\<({"|".join(nginx.WORDS)}|fastcgi_param[[:space:]]+PHP_[A-Z_]+)[[:space:]][^;{{}}]*;/\x01&/g
 :others
 s/([\x02;{{}}])[^\x01\x02;{{}}]+;/\1;/
 t others
@@ -359,6 +359,13 @@ class WebServer(Fact):
         )
 
     @property
+    def hands_settings(self) -> str:
+        """Where nginx gives PHP settings of its own; empty where it does not."""
+        if not self.is_nginx:
+            return ""
+        return ", ".join(each.where for each in self.nginx_configuration.tree.all("fastcgi_param"))
+
+    @property
     def _configuration(self) -> apache.Configuration | nginx.Configuration:
         return self.nginx_configuration if self.is_nginx else self.apache_configuration
 
@@ -475,11 +482,18 @@ class WebServer(Fact):
         """
         at = self.read_at(program)
         answer = self.answers[_TIMES.key]
-        wanted, folders = set(read), {posixpath.dirname(each) for each in patterns if re.search(r"[*?\[]", each)}
+        wanted, named = set(read), tuple(patterns)
+        folders = {posixpath.dirname(each) for each in named if re.search(r"[*?\[]", each)}
         undated, young, doubtful = set(wanted), list[Offence](), list[str]()
         for line in answer.lines:
             entry = re.fullmatch(r"(\d{1,12}\.\d{3}):(\d{1,12}\.\d{3}):([\w ]+):(/.*)", line)
-            if entry is None or not (entry[4] in wanted or (entry[3] == "directory" and entry[4] in folders)):
+            if entry is None:
+                continue
+            if entry[3] == "directory":
+                is_read = entry[4] in folders
+            else:
+                is_read = entry[4] in wanted or any(glob.same_path(entry[4], each) for each in named)
+            if not is_read:
                 continue
             undated.discard(entry[4])
             if float(entry[1]) > at and entry[3] != "directory":
