@@ -93,7 +93,8 @@ SERVICE = matching(
     r"(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?( [A-Za-z0-9:_.@\\-]+)?",
 )
 BASELINE = Kind("file, or folder of HOST.yml", _baseline)
-URL = matching("https://… URL", r"https?://[^\s/?#]+(/[^\s]*)?")
+_URL_PORT = "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+URL = matching("https://… URL", rf"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]){_URL_PORT}(/[^\s]*)?")
 FINGERPRINT = matching("SHA256:… fingerprint", r"SHA256:[A-Za-z0-9+/]{43}")
 
 
@@ -204,7 +205,7 @@ class Promises:
     )
     console_url: str | None = field(
         default=None,
-        metadata=_says(URL, "where people open the console"),
+        metadata=_says(URL, "where people open the console; the audit looks there, wherever it leads"),
     )
     sensitive: bool | None = field(
         default=None,

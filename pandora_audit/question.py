@@ -108,6 +108,12 @@ class ProbeKind(enum.StrEnum):
     """The first line that the port says by itself."""
     PORT = "port"
     """Whether the port accepts a connection."""
+    HTTP = "http"
+    """The answers to GET requests, one after the other; cookies are sent back."""
+    HTTPS = "https"
+    """The same through TLS, whatever the certificate."""
+    TLS = "tls"
+    """Which protocols the port speaks, and whether its certificate is to be trusted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,16 +121,26 @@ class Probe:
     """A question that is asked of the machine from the auditor's place, over the network.
 
     Status 0: the port answered (``out`` holds what it said); 1: it refused. Anything else is silence.
+
+    Args:
+        host: the name that is asked for. Where it leads elsewhere than to the machine, that place is asked, and
+            ``out`` says so: only for names that the site has promised.
+        paths: what HTTP requests ask for.
+        ca: the file of certificates that TLS must chain to; empty: those that the auditor's machine trusts.
     """
 
     key: str
     kind: ProbeKind
     port: int
     seconds: int = 5
+    host: str = ""
+    paths: tuple[str, ...] = ()
+    ca: str = ""
 
     @property
     def text(self) -> str:
-        return f"{self.kind} of port {self.port}, from the auditor's place"
+        asked = "".join(f" {word}" for word in (self.host, *self.paths, self.ca) if word)
+        return f"{self.kind} of port {self.port}{asked}, from the auditor's place"
 
 
 Question = Ask | Probe

@@ -166,7 +166,7 @@ def states_of(key: str, *services: str) -> Ask:
 SERVICES = states_of("services", *_SERVICES)
 
 # Of the programs that run in the same parts, with the options of those whose options count.
-PROCESSES = Ask(
+LOG_PROCESSES = Ask(
     key="log-and-time-processes",
     argv=("ps", "-eo", "user:32=,comm=,args="),
     keep=r"""
@@ -198,7 +198,37 @@ p
 UPTIME = Ask(key="uptime", sh="date +%s; cat /proc/uptime")
 
 # Where a machine's own names and addresses end, others begin.
-ADDRESSES = Ask(key="own-addresses", sh="uname -n; ip -o address show")
+OWN_ADDRESSES = Ask(key="own-addresses", sh="uname -n; ip -o address show")
 
 # A container's kernel is another machine's, and so are its clock and its access control.
 CONTAINER = Ask(key="container", sh="systemd-detect-virt --container || true")
+CONSOLES = ("/var/www/html/pandora_console", "/var/www/pandora_console", "/srv/www/htdocs/pandora_console")
+
+# Of config.php the settings that are no secrets, each alone on its line; of every other line only what decides where
+# comments, strings and statements begin and end.
+_CONFIG_KEYS = (
+    "dbtype|dbhost|dbport|dbname|homedir|homeurl|homeurl_static|dbssl|dbsslcafile|sslverifyservercert"
+    "|remote_config|develop_bypass"
+)
+CONSOLE_CONFIG = Ask(
+    key="console-config",
+    argv=("cat", *(f"{console}/include/config.php" for console in CONSOLES)),
+    root=True,
+    only_if=Role.CONSOLE,
+    keep=rf"""
+/^[[:space:]]*[$]config\[.({_CONFIG_KEYS}).\][[:space:]]*=[^;]*;[[:space:]]*$/{{
+p
+d
+}}
+/^[[:space:]]*(include|require)(_once)?[ (].*config_process.php/{{
+s/.*/include "config_process.php";/p
+d
+}}
+s/^[[:space:]]*[$]config\[[^]]*\][[:space:]]*=[[:space:]]*("([^"\]|\\.)*"|'([^'\]|\\.)*')[[:space:]]*;[[:space:]]*$//
+s/<\?php/\x01/g
+s/[^\x01$*\/#'";{{}}<>?\]//g
+s/[$]//g
+s/\x01/<?php/g
+p
+""",
+)

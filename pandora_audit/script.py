@@ -182,7 +182,8 @@ look() {
     P:?*) with_password "$@" ;;
   esac </dev/null 2>/dev/null
 }
-# A role is there, not there, or hidden in a directory that this account may not look into.
+# A role is there, not there, or hidden in a directory that this account may not look into; one of the console's own
+# tells as much as what is in it.
 role() {
   name=$1 is=absent
   shift
@@ -190,7 +191,14 @@ role() {
     if [ -e "$f" ]; then is=present; roles="$roles$name "; printf '%s present %s\\n' "$name" "$f"; return; fi
     d=${f%/*}
     while [ ! -e "$d" ] && [ -n "$d" ]; do d=${d%/*}; done
-    [ -z "$d" ] || [ -x "$d" ] || is="hidden $d"
+    [ -z "$d" ] || [ -x "$d" ] || case $d in
+      */pandora_console | */pandora_console/*)
+        roles="$roles$name "
+        printf '%s present %s\\n' "$name" "$d"
+        return
+        ;;
+      *) is="hidden $d" ;;
+    esac
   done
   case $is in hidden*)
     [ -n "$seen" ] || seen=$(look)

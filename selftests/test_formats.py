@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pandora_audit.formats import authorized_keys, pam, sshd_config
+from pandora_audit.formats import authorized_keys, glob, pam, sshd_config
 from pandora_audit.formats.authorized_keys import AuthorizedKey
 from pandora_audit.formats.sshd_config import Accounts, Block, Written
 from pandora_audit.question import Unreadable
@@ -154,7 +154,7 @@ def test_includes_are_followed_as_deep_as_sshd_follows_them() -> None:
     ],
 )
 def test_a_glob_is_that_of_the_c_library(path: str, pattern: str, same: bool) -> None:
-    assert sshd_config.same_path(path, pattern) is same
+    assert glob.same_path(path, pattern) is same
 
 
 @pytest.mark.parametrize(

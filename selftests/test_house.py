@@ -26,6 +26,7 @@ ROOMS = (
     ("exceptions", "target", "fact", "control", "script"),
     ("attestations", "across"),
     ("inventory", "facts", "transport"),
+    ("probes",),
     ("gather", "finding"),
     ("record", "commands", "backend", "verdicts"),
     ("audit",),
@@ -81,6 +82,7 @@ def test_facts_read_other_facts_in_one_direction() -> None:
         ("yaml", {"sitefile"}),
         ("testinfra", {"backend", "fixtures", "transport"}),
         ("pytest", {"backend", "fixtures", "items", "loop", "plugin"}),
+        ("ssl", {"probes"}),
         ("subprocess", {"transport", "inventory", "commands"}),
     ],
 )

@@ -16,7 +16,7 @@ from pandora_audit.facts.services import Services
 from pandora_audit.formats import rsyslog, syslog_ng
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved
-from pandora_audit.questions import ADDRESSES, RSYSLOG_CONFIG, UPTIME
+from pandora_audit.questions import OWN_ADDRESSES, RSYSLOG_CONFIG, UPTIME
 from pandora_audit.verdict import ToDecide
 
 _SYSLOG_NG = Ask(
@@ -143,7 +143,7 @@ class Forwarding(Fact):
 
     questions = (
         *(*Services.questions, *LogWatch.questions, RSYSLOG_CONFIG, _WRITTEN, _SYSLOG_NG, _SHIPPING),
-        *(ADDRESSES, UPTIME),
+        *(OWN_ADDRESSES, UPTIME),
     )
 
     then = LogWatch.then
@@ -289,7 +289,7 @@ class Forwarding(Fact):
 
     def _is_own(self, target: str) -> bool:
         name = target.lower()
-        own = self.answers[ADDRESSES.key].succeeded().lines
+        own = self.answers[OWN_ADDRESSES.key].succeeded().lines
         names = {"localhost", *(own[:1]), *(own[0].partition(".")[:1] if own else ())}
         if name in {each.lower() for each in names}:
             return True

@@ -9,13 +9,13 @@ from pandora_audit.fact import Fact
 from pandora_audit.formats import rsyslog, systemctl
 from pandora_audit.formats.systemctl import Unit
 from pandora_audit.question import Unreadable
-from pandora_audit.questions import PROCESSES, RSYSLOG_CONFIG, SERVICES, SHIPPING
+from pandora_audit.questions import LOG_PROCESSES, RSYSLOG_CONFIG, SERVICES, SHIPPING
 
 
 class Services(Fact):
     """What systemd says of these services, and which of their programs run."""
 
-    questions = (SERVICES, PROCESSES)
+    questions = (SERVICES, LOG_PROCESSES)
 
     @cached_property
     def _units(self) -> dict[str, Unit]:
@@ -24,7 +24,7 @@ class Services(Fact):
     @cached_property
     def processes(self) -> tuple[tuple[str, str, str], ...]:
         """User, program and command line (of some) of what runs."""
-        rows = (line.split(None, 2) for line in self.answers[PROCESSES.key].succeeded().lines)
+        rows = (line.split(None, 2) for line in self.answers[LOG_PROCESSES.key].succeeded().lines)
         return tuple((row[0], row[1], row[2] if len(row) > 2 else "") for row in rows if len(row) > 1)
 
     def unit(self, *names: str) -> Unit | None:

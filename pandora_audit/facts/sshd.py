@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
-from pandora_audit.formats import sshd_config
+from pandora_audit.formats import glob, sshd_config
 from pandora_audit.formats.sshd_config import Accounts, Block, Circumstance, Line, Values
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Answer, Ask, NotObserved, Probe, ProbeKind, Question, Unreadable
@@ -753,7 +753,7 @@ def _is_read(path: str, kind: str, included: tuple[str, ...]) -> bool:
     """Whether sshd reads this file, or looks into this folder for files to read."""
     if kind == "directory":
         return any(pattern.rpartition("/")[0] == path for pattern in included if re.search(r"[*?\[]", pattern))
-    return path == sshd_config.MAIN or any(sshd_config.same_path(path, pattern) for pattern in included)
+    return path == sshd_config.MAIN or any(glob.same_path(path, pattern) for pattern in included)
 
 
 def _ago(seconds: float) -> str:

@@ -8,7 +8,6 @@ what a satisfied Match block sets beats the global section, the first satisfied 
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import ipaddress
 import itertools
 import math
@@ -17,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pandora_audit.formats.glob import same_path
 from pandora_audit.formats.grep import binary
 from pandora_audit.question import Unreadable
 
@@ -189,15 +189,6 @@ class _Reader:
         found: list[Line] = []
         self.blocks.append((criteria, found, where))
         return found
-
-
-def same_path(path: str, pattern: str) -> bool:
-    """Whether a path is among those that a glob names; a wildcard crosses no slash and meets no leading dot."""
-    parts, wanted = path.split("/"), pattern.split("/")
-    return len(parts) == len(wanted) and all(
-        fnmatch.fnmatchcase(part, glob) and (part[:1] != "." or glob[:1] == ".")
-        for part, glob in zip(parts, wanted, strict=True)
-    )
 
 
 _ALONE = {"all", "canonical", "final", "invalid-user"}

@@ -1,0 +1,206 @@
+"""The console's files: what the installer left, and who may read its settings and its log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from pandora_audit.fact import Fact
+from pandora_audit.facts.sshd import nothing_withheld
+from pandora_audit.facts.web_server import WebServer
+from pandora_audit.formats import config_php
+from pandora_audit.offence import Offence, Offences
+from pandora_audit.question import Ask, NotObserved, Role
+from pandora_audit.questions import CONSOLE_CONFIG, CONSOLES
+from pandora_audit.verdict import NotApplicable
+
+_TREE = Ask(
+    key="console-files",
+    argv=("find", "-H", *CONSOLES, "-maxdepth", "2", "-exec", "stat", "-c", "%a:%U:%G:%F:%n", "{}", "+"),
+    root=True,
+    only_if=Role.CONSOLE,
+    limit=512 * 1024,
+    keep=r"""
+/\/pandora_console$/p
+/\/pandora_console\/(install[^\/]*\.php|install\.done|log|log\/[^\/]*|include|include\/config\.php)$/p
+/\/pandora_console\/attachment\/[^\/]*\.(txt|log|html|php|sql)$/p
+""",
+)
+_ABOVE = Ask(
+    key="console-folders",
+    argv=("stat", "-L", "-c", "%a:%U:%G:%F:%n", "/var/www", "/var/www/html", "/srv/www", "/srv/www/htdocs"),
+    only_if=Role.CONSOLE,
+)
+_ROTATION = Ask(
+    key="console-rotation",
+    sh="set +f; grep -ls pandora_console/log /etc/logrotate.d/* | "
+    "xargs grep -HnE '^[^#]*([{}]|create|pandora_console)' /dev/null",
+    only_if=Role.CONSOLE,
+)
+# What index.php itself insists on.
+_MODES = (0o600, 0o640, 0o660)
+_WEB_USERS = {"www-data", "apache", "nginx", "wwwrun", "www", "root"}
+_MOST_UPLOADS = 3
+
+
+@dataclass(frozen=True)
+class _Entry:
+    mode: int
+    user: str
+    group: str
+    kind: str
+    path: str
+
+    @property
+    def others_read(self) -> bool:
+        return bool(self.mode & 0o004)
+
+    @property
+    def others_enter(self) -> bool:
+        return bool(self.mode & 0o001)
+
+
+class ConsoleFiles(Fact):
+    """What lies in the console's folder."""
+
+    role = Role.CONSOLE
+    questions = (*WebServer.questions, CONSOLE_CONFIG, _TREE, _ABOVE, _ROTATION)
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether there is no console here to look at."""
+        return "does not play the role" in self.answers[_TREE.key].silence
+
+    @cached_property
+    def _entries(self) -> dict[str, _Entry]:
+        """By path. Raises NotObserved where not all of it was shown."""
+        answer = self.answers[_TREE.key]
+        lines = answer.lines
+        nothing_withheld(answer)
+        rows = (re.fullmatch(r"([0-7]{1,4}):([^:]*):([^:]*):([^:]*):(/.*)", line) for line in lines)
+        found = {row[5]: _Entry(int(row[1], 8), row[2], row[3], row[4], row[5]) for row in rows if row}
+        if not found:
+            raise NotObserved("no file of the console was shown")
+        return found
+
+    def _in_consoles(self, *names: str) -> Iterator[_Entry]:
+        for console in CONSOLES:
+            for name in names:
+                if entry := self._entries.get(f"{console}/{name}"):
+                    yield entry
+
+    # --- settings ---
+
+    @cached_property
+    def config(self) -> dict[str, config_php.Value]:
+        """What config.php sets, but its secrets. Raises NotObserved."""
+        answer = self.answers[CONSOLE_CONFIG.key]
+        text = answer.text
+        nothing_withheld(answer)
+        return dict(config_php.read(text))
+
+    @property
+    def home_url(self) -> str:
+        """The path at which the console believes itself to be; empty where it does not tell."""
+        try:
+            value = self.config.get("homeurl")
+        except NotObserved:
+            return ""
+        return re.sub(r"^https?://[^/]*", "", value.text) if value and value.text else ""
+
+    @property
+    def uploads(self) -> tuple[str, ...]:
+        """The names of a few files that users have uploaded."""
+        try:
+            paths = [path for path in self._entries if "/attachment/" in path]
+        except NotObserved:
+            return ()
+        names = sorted({path.rpartition("/")[2] for path in paths})
+        return tuple(name for name in names if re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", name))[:_MOST_UPLOADS]
+
+    # --- claims ---
+
+    @cached_property
+    def installers(self) -> Offences:
+        """The installers that lie in the console's folder."""
+        found = [
+            Offence(subject=path, text=f"the installer {path} is still there", layer="file", cause=path)
+            for path, entry in self._entries.items()
+            if re.search(r"/install[^/]*\.php$", path) and entry.kind != "directory"
+        ]
+        return Offences(found, "no installer lies in the console's folder")
+
+    @cached_property
+    def exposed_config(self) -> Offences:
+        """What lets others than the console read or write its settings."""
+        entries = list(self._in_consoles("include/config.php"))
+        if not entries:
+            raise NotApplicable("the console has no config.php")
+        users = self._web_users
+        found = []
+        for entry in entries:
+            said = []
+            if entry.mode not in _MODES:
+                said.append(f"mode {entry.mode:o}")
+            if entry.user not in users:
+                said.append(f"owner {entry.user}")
+            if entry.mode & 0o060 and entry.group not in users:
+                said.append(f"group {entry.group}")
+            found += [
+                Offence(subject=entry.path, text=f"{entry.path} has {each}", layer="file", cause=entry.path)
+                for each in said
+            ]
+        shown = ", ".join(f"{entry.mode:o} {entry.user}:{entry.group}" for entry in entries)
+        return Offences(found, f"config.php is {shown}")
+
+    @property
+    def _web_users(self) -> frozenset[str]:
+        """The users of the web server; where processes are not shown, those of the distributions."""
+        try:
+            return frozenset(_WEB_USERS) | WebServer(self.seen).users
+        except NotObserved:
+            return frozenset(_WEB_USERS)
+
+    @cached_property
+    def readable_audit_logs(self) -> Offences:
+        """The audit logs that every account of the host reads, now or after the next rotation."""
+        logs = [entry for path, entry in self._entries.items() if re.search(r"/log/audit\.log[^/]*$", path)]
+        if not logs:
+            raise NotApplicable("the console has written no audit log to its folder")
+        found = [
+            Offence(subject=entry.path, text=f"{entry.path} has mode {entry.mode:o}", layer="file", cause=entry.path)
+            for entry in logs
+            if entry.others_read and self._reached_by_others(entry.path)
+        ]
+        if any(self._reached_by_others(entry.path) for entry in logs):
+            found += self._rotations()
+        shown = ", ".join(sorted({f"{entry.mode:o} {entry.user}:{entry.group}" for entry in logs}))
+        return Offences(found, f"audit.log is {shown}")
+
+    def _reached_by_others(self, path: str) -> bool:
+        """Whether every folder above a file lets others in. One that nobody shows is taken to."""
+        above = dict(self._entries)
+        for line in [] if self.answers[_ABOVE.key].silence else self.answers[_ABOVE.key].lines:
+            if row := re.fullmatch(r"([0-7]{1,4}):([^:]*):([^:]*):([^:]*):(/.*)", line):
+                above[row[5]] = _Entry(int(row[1], 8), row[2], row[3], row[4], row[5])
+        folders = [path[:place] for place, letter in enumerate(path) if letter == "/" and place]
+        return all(above[folder].others_enter for folder in folders if folder in above)
+
+    def _rotations(self) -> Iterator[Offence]:
+        """The lines by which logrotate makes the next audit.log readable for all."""
+        answer = self.answers[_ROTATION.key]
+        paths, begun = "", False
+        for line in answer.lines:
+            row = re.fullmatch(r"(/[^:]*):(\d{1,9}):\s*(.*)", line)
+            if row is None:
+                continue
+            if "}" in row[3]:
+                paths, begun = "", False
+            elif not begun:
+                paths, begun = paths + row[3], "{" in row[3]
+            mode = re.search(r"\bcreate\s+0?([0-7]{3})\b", row[3])
+            if mode and int(mode[1], 8) & 0o004 and re.search(r"pandora_console/log/(audit|\*)", paths):
+                text = f"logrotate makes the next audit.log with mode {mode[1]}"
+                yield Offence(subject="logrotate", text=text, layer="next start", cause=f"{row[1]}:{row[2]}")
