@@ -293,6 +293,12 @@ class Promises:
             "agents (by alias) that data must not change: `audit_sensitive` for those that are no hosts here",
         ),
     )
+    topology: Literal["separate", "together"] | None = field(
+        default=None,
+        metadata=_says(
+            choice("separate", "together"), "whether server, console and database stand on different machines"
+        ),
+    )
     deployment: str = field(
         default="deployment",
         metadata=_says(NAME, "the installation of Pandora FMS that this host is part of"),

@@ -40,3 +40,16 @@ def test_data_does_not_change_sensitive_agents(pandora_console, promises):
     Impact: New modules are added in the console.
     """
     assert not pandora_console.learning(promises.sensitive_agents)
+
+
+@control("server.components-separated", MEDIUM, duty=Duty.IF, subject=Subject.DEPLOYMENT)
+def test_components_stand_on_different_machines(topology, promises):
+    """Server, console and database stand on different machines, where that is wanted.
+
+    Whoever enters by the console, which everybody reaches, then has not got the database and the server too.
+
+    Fix: Move the database, then the console, to machines of their own; or say `audit_topology: together`.
+
+    Impact: What went by a socket then crosses a network: see server.db-tls, console.db-tls and mysql.bind-address.
+    """
+    assert not topology.together(promises.topology)

@@ -46,7 +46,7 @@ def test_pandora_fms_watches_the_security_log(log_watch):
     assert not log_watch.unwatched
 
 
-@control("system.auth-log-forwarded", MEDIUM, duty=Duty.CONSIDER)
+@control("system.auth-log-forwarded", MEDIUM, duty=Duty.CONSIDER, attestable=True)
 def test_the_security_log_is_copied_to_another_machine(forwarding, promises):
     """The security log is copied to another machine.
 

@@ -60,7 +60,7 @@ def test_every_program_that_stays_is_in_the_baseline(processes):
     assert not processes.strangers
 
 
-@control("system.firewall", HIGH)
+@control("system.firewall", HIGH, attestable=True)
 def test_only_what_is_meant_answers_from_outside(firewall, promises):
     """Only documented or promised ports answer, and the rest is denied by default.
 

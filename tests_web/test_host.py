@@ -15,3 +15,18 @@ def test_the_consoles_machine_is_hardened(console, verdicts):
     Impact: Theirs.
     """
     assert not verdicts.unmet("ssh", "system")
+
+
+@control("console.db-tls", HIGH)
+def test_the_console_encrypts_its_way_to_the_database(console_database):
+    """The console's connection to the database is encrypted, and the server verified.
+
+    Its password and every page's data cross the network; without dbsslcafile the console does not encrypt, whatever
+    dbssl says.
+
+    Fix: Set `$config["dbssl"] = true`, `$config["dbsslcafile"]` to the CA's file and
+    `$config["sslverifyservercert"] = true` in include/config.php.
+
+    Impact: The console stops if the certificate does not name the host of dbhost: try it with the mysql client first.
+    """
+    assert not console_database.in_the_clear
