@@ -24,6 +24,8 @@ SSHD_WATCHED = (
     "trustedusercakeys",
     "pidfile",
     "usepam",
+    "loglevel",
+    "syslogfacility",
 )
 _SSHD_KEEP = f"s/^({'|'.join(SSHD_WATCHED)}) .*/&/p"
 
@@ -95,3 +97,64 @@ AUTHORIZED_KEYS = Ask(
     seconds=20,
     keep=_KEYS_KEEP,
 )
+
+SHIPPING = (
+    *("systemd-journal-upload", "filebeat", "fluent-bit", "td-agent-bit", "td-agent", "fluentd", "promtail"),
+    *("alloy", "vector", "nxlog", "SplunkForwarder", "wazuh-agent", "elastic-agent", "azuremonitoragent"),
+    *("amazon-cloudwatch-agent", "datadog-agent", "google-cloud-ops-agent"),
+)
+"""The services that copy logs to other machines, and do nothing else."""
+# Those that keep, watch and ship logs, and those that keep the time.
+_SERVICES = (
+    *("rsyslog", "syslog-ng", "auditd", "stunnel", "stunnel4", "pandora_agent_daemon", "pandorafms-agent"),
+    *SHIPPING,
+    *("chronyd", "chrony", "ntpd", "ntp", "ntpsec", "systemd-timesyncd", "openntpd", "phc2sys", "vmtoolsd"),
+    *("open-vm-tools", "cron", "crond"),
+)
+
+
+def states_of(key: str, *services: str) -> Ask:
+    """What systemd says of services."""
+    wanted = "Id,LoadState,ActiveState,UnitFileState,User,ExecMainStartTimestampMonotonic"
+    return Ask(key=key, argv=("systemctl", "show", "-p", wanted, *(f"{name}.service" for name in services)))
+
+
+SERVICES = states_of("services", *_SERVICES)
+
+# Of the programs that run in the same parts, with the options of those whose options count.
+PROCESSES = Ask(
+    key="log-and-time-processes",
+    argv=("ps", "-eo", "user:32=,comm=,args="),
+    keep=r"""
+/^[^ ]+ +(rsyslogd|syslog-ng|chronyd) /p
+s/^([^ ]+ +(pandora_agent|audisp-remote|filebeat|fluent-bit|promtail|alloy|vector|nxlog|splunkd|wazuh-agentd)) .*/\1/p
+s/^([^ ]+ +(ossec-agentd|stunnel4?)) .*/\1/p
+""",
+)
+
+# What a parameter may hold that is nobody's business stays on the host, and so do templates.
+RSYSLOG_CONFIG = Ask(
+    key="rsyslog-config",
+    argv=("grep", "-rHn", "-e", ".", "/etc/rsyslog.conf", "/etc/rsyslog.d"),
+    root=True,
+    keep=r"""
+/^[^:]*:[0-9]+:[[:space:]]*#/d
+s/^([^:]*:[0-9]+:[[:space:]]*[$]template[[:space:]]+[^,]*).*/\1/I
+s/^([^:]*:[0-9]+:[[:space:]]*[$][a-z]*(password|pwd|token)[a-z]*).*/\1/I
+s/([a-z.]*(pwd|pass|token|secret|key|string|uid|user|header|value)[a-z.]*[[:space:]]*=[[:space:]]*)"(\\.|[^"\\])*("|$)/\1"…"/Ig
+s/([a-z.]*(pwd|pass|token|secret|header)[a-z.]*[[:space:]]*=[[:space:]]*)\[[^]]*\]/\1"…"/Ig
+s/(set[[:space:]]+[^=]*=).*/\1 "…";/I
+s/(:om(my|pg)sql:[^,]*|[[:space:]]>[^,]*),.*/\1/
+s/(:\/\/)[^\/@" ]*@/\1/g
+p
+""",
+)
+
+# The machine's clock, and how long it has been up.
+UPTIME = Ask(key="uptime", sh="date +%s; cat /proc/uptime")
+
+# Where a machine's own names and addresses end, others begin.
+ADDRESSES = Ask(key="own-addresses", sh="uname -n; ip -o address show")
+
+# A container's kernel is another machine's, and so are its clock and its access control.
+CONTAINER = Ask(key="container", sh="systemd-detect-virt --container || true")
