@@ -141,7 +141,7 @@ class AuthLog(Fact):
         found: list[Question] = []
         if keep and not all(fact._met(log) for log in fact._there):
             # A daemon may not write at once.
-            found.append(Ask(key=f"{_SESSION.key}@pause", sh="sleep 1"))
+            found.append(Ask(key=f"{_SESSION.key}@pause", sh="sleep 1.5"))
             found += (Ask(key=_again(ask), argv=ask.argv, root=True, keep=keep) for ask in (_FILES, _JOURNAL))
         with contextlib.suppress(NotObserved):  # then no other name is known
             others = [path for path in fact._elsewhere if re.fullmatch(r"/[\w./@+-]+", path)]
