@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from judging import ask, controls, judge
+from machines import TABLES
 from running import run, terminal
 
 import lab
@@ -96,6 +97,13 @@ def test_an_audit_changes_nothing_on_a_host_whose_services_run(name: str, harden
     assert changed(host) == set()
     for service in RESTLESS.get(name, ()):
         host.run(f"systemctl kill --signal=CONT {service}")
+
+
+def test_the_ssh_chapter_is_proven_both_ways_on_every_image() -> None:
+    table = TABLES["ssh_images"]
+    bases = [name for name, layer in recipes.LAYERS.items() if layer.suite]
+    seen = {(table.machines[name]["image"], each, table.machines[name]["expect"][each]) for name, each in table.rows}
+    assert {(image, each, verdict) for image in (*bases, *ROLES) for each in CONTROLS for verdict in "CN"} <= seen
 
 
 # role, hardened, path, mode owner:group
