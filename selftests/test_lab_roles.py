@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import socket
 import ssl
 import tempfile
 import time
@@ -250,6 +251,38 @@ def test_the_hardened_host_is_behind_its_firewall_at_another_port() -> None:
     assert not lab.greets(hardened.address, 22)
     assert "dport { 80, 443, 31122 }" in hardened.run("nft list ruleset").stdout
     assert stock.run("nft list ruleset").stdout == ""
+
+
+def test_the_address_of_a_dead_host_moves_to_the_other() -> None:
+    lab.required()
+    with lab.boot("ha", [lambda host: share(host, host.address)]) as one:
+        with lab.boot("ha", [lambda host: share(host, one.address)]) as other:
+            first = holder([one, other])
+            socket.create_connection((moving(one.address), 41120), timeout=5).close()
+            first.destroy()
+            assert holder([one if first is other else other])
+            socket.create_connection((moving(one.address), 41120), timeout=5).close()
+
+
+def moving(address: str) -> str:
+    return address.replace("10.99.1.", "10.99.251.")
+
+
+def share(host: lab.Host, address: str) -> None:
+    """Let hosts share an address that moves, in a group apart from those of other hosts of the lab."""
+    group = address.rpartition(".")[2]
+    edit = f"s/virtual_router_id .*/virtual_router_id {group}/; s/10.99.250.1/{moving(address)}/"
+    host.run(f"sed -i '{edit}' /etc/keepalived/keepalived.conf")
+
+
+def holder(hosts: list[lab.Host]) -> lab.Host:
+    """The one of these hosts that has the address that moves, once exactly one has it."""
+    for _ in range(200):
+        having = [host for host in hosts if "10.99.251." in host.run("ip -brief address show eth0").stdout]
+        if len(having) == 1:
+            return having[0]
+        time.sleep(0.1)
+    raise AssertionError(f"{len(having)} hosts have the address")
 
 
 def test_too_small_a_disk_and_a_suite_that_is_gone_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
