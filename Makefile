@@ -9,19 +9,23 @@ PYTEST = $(VENV)/bin/pytest
 LEVEL = guide
 REPORTS = reports
 
-audit: $(VENV)/audit.lock
-	@mkdir -p $(REPORTS)
-	@status=0; $(PYTEST) --level=$(LEVEL) \
-		$${HOSTS:+"--hosts=$$HOSTS"} $${INVENTORY:+"--inventory=$$INVENTORY"} \
-		--html=$(REPORTS)/audit.html --self-contained-html --junitxml=$(REPORTS)/audit.xml $(ARGS) || status=$$?; \
-	echo "report: $(REPORTS)/audit.html (JUnit: $(REPORTS)/audit.xml)"; \
-	case $$status in \
+define SAY_STATUS
+case $$status in \
 		0) echo "exit status 0: nothing to fix, nothing left unseen" ;; \
 		1) echo "exit status 1: there is something to fix" ;; \
 		10) echo "exit status 10: not everything could be assessed" ;; \
 		11) echo "exit status 11: there is something to fix, and not everything could be assessed" ;; \
 		*) echo "exit status $$status: the audit did not run to its end" ;; \
 	esac; exit $$status
+endef
+
+audit: $(VENV)/audit.lock
+	@mkdir -p $(REPORTS)
+	@status=0; $(PYTEST) --level=$(LEVEL) \
+		$${HOSTS:+"--hosts=$$HOSTS"} $${INVENTORY:+"--inventory=$$INVENTORY"} \
+		--html=$(REPORTS)/audit.html --self-contained-html --junitxml=$(REPORTS)/audit.xml $(ARGS) || status=$$?; \
+	echo "report: $(REPORTS)/audit.html (JUnit: $(REPORTS)/audit.xml)"; \
+	$(SAY_STATUS)
 
 # A whole deployment, as it answered: without root, lab or network.
 demo:
@@ -29,7 +33,8 @@ demo:
 
 # The same deployment, booted and asked: two and a half minutes the first time, seconds afterwards. Needs root on Linux.
 lab: $(VENV)/test.lock
-	$(VENV)/bin/python -m lab audit
+	@status=0; $(VENV)/bin/python -m lab audit || status=$$?; \
+	$(SAY_STATUS)
 
 test: $(VENV)/test.lock
 	$(VENV)/bin/ruff check .

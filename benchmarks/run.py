@@ -27,10 +27,11 @@ from pandora_audit.transport import Network, Options
 
 _SIXTY = Path(__file__).parent / "sixty"
 # A session is logged only then; and without a login that stays, systemd starts a manager for each first login.
-_HOST = (
+HOST = (
     "echo 'LogLevel VERBOSE' > /etc/ssh/sshd_config.d/benchmark.conf",
     "mkdir -p /var/lib/systemd/linger && touch /var/lib/systemd/linger/audit",
 )
+HEAD = f"{'':<36} {'A':>8} {'B':>8}     {'CPU A / B':<14} {'A / B':>6}"
 # Neither form needs them: no cache in the repository, no plugin that only developers have.
 _COMMON = ("-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 
@@ -92,13 +93,18 @@ def _function(name: str) -> str:
     return f"test_{name.replace('-', '_')}["
 
 
-def forms(host: lab.Host, known_hosts: Path) -> tuple[Form, Form]:
-    key = f"--ssh-identity-file={host.key}"
+def forms(hosts: Sequence[lab.Host], folder: Path) -> tuple[Form, Form]:
+    """Both forms for these hosts; what they need lies in the folder."""
+    known_hosts = folder / "known_hosts"
+    known_hosts.write_text("".join(host.known_hosts for host in hosts))
+    key = f"--ssh-identity-file={hosts[0].key}"
     # Installed programs have their bytecode; ours is written by the first run, and not into the repository.
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(known_hosts.parent / "bytecode")}
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    stock = Form("stock", ("-p", "no:pandora_audit.plugin", f"--hosts=paramiko://{host.spec()}", key), environment)
-    return stock, Form("ours", (f"--hosts={host.spec()}", key, f"--known-hosts={known_hosts}"), environment)
+    stock_hosts = ",".join(f"paramiko://{host.spec()}" for host in hosts)
+    own_hosts = ",".join(host.spec() for host in hosts)
+    stock = Form("stock", ("-p", "no:pandora_audit.plugin", f"--hosts={stock_hosts}", key), environment)
+    return stock, Form("ours", (f"--hosts={own_hosts}", key, f"--known-hosts={known_hosts}"), environment)
 
 
 def agree(stock: Form, ours: Form) -> str:
@@ -182,18 +188,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--gathers", type=int, default=21, help="pairs of gatherings in one process (default: 21)")
     parser.add_argument("--image", default="bookworm", help="image of the lab (default: bookworm)")
     chosen = parser.parse_args(arguments)
-    with lab.boot(chosen.image, _HOST) as host, tempfile.TemporaryDirectory() as folder:
-        known_hosts = Path(folder) / "known_hosts"
-        known_hosts.write_text(host.known_hosts)
-        stock, ours = forms(host, known_hosts)
+    with lab.boot(chosen.image, HOST) as host, tempfile.TemporaryDirectory() as folder:
+        stock, ours = forms([host], Path(folder))
         print(agree(stock, ours))
         for form in (stock, ours):
             connections, commands = trips(host, form)
             print(f"P1 {form.name}: {connections} connection(s), {commands} command(s)")
-        print(f"{'':<36} {'A':>8} {'B':>8}     {'CPU A / B':<14} {'A / B':>6}")
+        print(HEAD)
         whole = in_turn(chosen.pairs, stock.run, ours.run)
         print(row("P2 whole process: stock / ours", whole, "s", "target >= 8, stretch 12"), flush=True)
-        gathers = in_turn(chosen.gathers, *gathering(host, known_hosts))
+        gathers = in_turn(chosen.gathers, *gathering(host, Path(folder) / "known_hosts"))
         print(row("P4 connect to last fact: ours / bare", gathers, "ms", "target <= 1.15, stretch 1.05"))
 
 

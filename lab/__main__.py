@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import lab
@@ -21,7 +22,7 @@ def main() -> int:
     """Do what the command line says; the exit status."""
     arguments = _parser().parse_args()
     if reason := lab.available():
-        print(reason, "On a Linux machine or VM: sudo python -m lab up", file=sys.stderr)
+        print(reason, "On a Linux machine or VM, as root: make lab", file=sys.stderr)
         return 2
     try:
         return int(arguments.do(arguments) or 0)
@@ -58,7 +59,7 @@ def _up(arguments: argparse.Namespace) -> None:
         if arguments.image:
             hosts = [lab.boot(arguments.image, hardened=arguments.hardened)]
         else:
-            hosts = deployment.up(arguments.folder)
+            hosts = _deploy(arguments.folder)
             print(f"pytest --inventory {arguments.folder}/inventory.yml --known-hosts {arguments.folder}/known_hosts")
         for host in hosts:
             print(
@@ -70,25 +71,35 @@ def _up(arguments: argparse.Namespace) -> None:
 
 
 def _audit(_: argparse.Namespace) -> int:
-    report = _ROOT / "reports" / "lab.html"
-    report.parent.mkdir(exist_ok=True)
-    return _pytest(f"--html={report}", "--self-contained-html")
+    folder = _ROOT / "reports" / "lab"
+    _deploy(folder)
+    print((folder / "inventory.yml").read_text(), flush=True)
+    status = _pytest(folder, f"--html={folder}.html", "--self-contained-html")
+    print(f"report: {folder}.html")
+    return status
 
 
 def _record(arguments: argparse.Namespace) -> int:
-    return _pytest(f"--record={arguments.folder.resolve()}", "--level=strict")
-
-
-def _pytest(*options: str) -> int:
-    """Audit the deployment; what pytest says of it."""
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        deployment.up(place)
-        # From within the folder: the path of an inventory is part of a recording.
-        command = [sys.executable, "-m", "pytest", "-c", str(_ROOT / "pytest.ini"), f"--rootdir={_ROOT}"]
-        command += ["--inventory=inventory.yml", "--known-hosts=known_hosts", *options]
-        chapters = sorted(map(str, _ROOT.glob("tests_*")))
-        return subprocess.run([*command, *chapters], cwd=place, check=False).returncode
+        _deploy(Path(folder))
+        return _pytest(Path(folder), f"--record={arguments.folder.resolve()}")
+
+
+def _deploy(folder: Path) -> list[lab.Host]:
+    print(f"booting {len(deployment.PARTS)} hosts; the first time, their images are built", flush=True)
+    began = time.monotonic()
+    hosts = deployment.up(folder)
+    print(f"booted in {time.monotonic() - began:.1f} s, inventory: {folder / 'inventory.yml'}", flush=True)
+    return hosts
+
+
+def _pytest(folder: Path, *options: str) -> int:
+    """Audit the deployment; what pytest says of it."""
+    # From within the folder: the path of an inventory is part of a recording.
+    command = [sys.executable, "-m", "pytest", "-c", str(_ROOT / "pytest.ini"), f"--rootdir={_ROOT}"]
+    command += ["--inventory=inventory.yml", "--known-hosts=known_hosts", "--level=strict", *options]
+    chapters = sorted(map(str, _ROOT.glob("tests_*")))
+    return subprocess.run([*command, *chapters], cwd=folder, check=False).returncode
 
 
 def _list(_: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +41,7 @@ class Host:
         root: its root filesystem, seen from outside. To look; to write, use ``write``: an absolute symbolic
             link would lead a write through this path out to the machine that the lab runs on.
         leader: the pid of its PID 1; 0 before it is booted.
+        delay_ms: how long a packet is under way, to it and from it; None without a line that delays.
     """
 
     def __init__(self, lease: Lease, image: Image, name: str) -> None:
@@ -47,6 +49,7 @@ class Host:
         self._image = image
         self._using = contextlib.ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
+        self._line: subprocess.Popen[bytes] | None = None
         self._destroying = threading.Lock()
         self._destroyed = False
         self._before: dict[str, tuple[int, ...]] = {}
@@ -56,6 +59,7 @@ class Host:
         self.port = 22
         self.root = lease.root
         self.leader = 0
+        self.delay_ms: int | None = None
 
     def __enter__(self) -> Host:
         return self
@@ -148,7 +152,8 @@ class Host:
         """
         end = time.monotonic() + timeout
         while time.monotonic() < end:
-            if greets(self.address, port or self.port):
+            # A delayed answer needs a question for the address first.
+            if greets(self.address, port or self.port, patience=0.2 + (self.delay_ms or 0) / 250):
                 return
             self._check_alive()
             time.sleep(0.02)
@@ -180,8 +185,8 @@ class Host:
 
     def _start(self) -> None:
         """Boot: network, nspawn, then wait for sshd and for the end of the boot."""
-        _connect(self._lease)
         self._lease.cgroup.mkdir(parents=True)
+        self._line = _connect(self._lease, self.delay_ms)
         with (self._lease.folder / "console.log").open("wb") as console:
             self._process = subprocess.Popen(
                 ["sh", "-c", _INTO_CGROUP, "sh", str(self._lease.cgroup), *self._nspawn()],
@@ -253,8 +258,8 @@ class Host:
             if self._destroyed or self._owner != os.getpid():
                 return
             leases.release(self._lease)
-            if self._process:
-                self._process.wait(timeout=10)
+            for process in filter(None, (self._process, self._line)):
+                process.wait(timeout=10)
             self._using.close()
             self._destroyed = True
             self.leader = 0
@@ -271,6 +276,7 @@ def boot(
     *,
     name: str | None = None,
     hardened: bool = False,
+    delay_ms: int | None = None,
 ) -> Host:
     """A new host of an image, whose sshd answers and whose boot is over; without mutations, its services run, too.
 
@@ -279,6 +285,7 @@ def boot(
         mutations: applied in order to its root filesystem before the boot: shell text, or takers of the host.
         name: its hostname; by default the image's with a number.
         hardened: with the guide applied, and sshd at port 31122; else as the vendor's installers leave it.
+        delay_ms: how long a packet is under way, to it and from it; by default no longer than it must.
 
     Raises:
         LabError: the lab cannot run here, a mutation failed, or the host does not come up.
@@ -291,6 +298,7 @@ def boot(
     lease = leases.take()
     host = Host(lease, base, name or f"{image}-{lease.slot}")
     host.port = 31122 if hardened else 22
+    host.delay_ms = delay_ms
     with _booted_lock:
         _booted.add(host)
     changes = (mutations,) if isinstance(mutations, str) else tuple(mutations)
@@ -333,24 +341,49 @@ def _lay_out(host: Host, base: Image) -> None:
     (host.root / "etc/ssl/certs/host.pem").write_text(images.certificate(host.name, host.address))
 
 
-def _connect(lease: Lease) -> None:
+def _connect(lease: Lease, delay_ms: int | None) -> subprocess.Popen[bytes] | None:
     """Put the host's network namespace on the bridge. It has no default route: nothing leaves the lab."""
     label = lease.label
-    outside = (
-        f"netns add {label}\n"
-        f"link add {label} type veth peer name eth0 address {lease.mac} netns {label}\n"
-        f"link set {label} master {machine.BRIDGE} up\n"
-    )
+    line = None
+    run(["ip", "netns", "add", label])
+    if delay_ms is None:
+        pair = f"link add {label} type veth peer name eth0 address {lease.mac} netns {label}\n"
+        run(["ip", "-batch", "-"], input=f"{pair}link set {label} master {machine.BRIDGE} up\n")
+    else:
+        line = _delay(lease, delay_ms)
     inside = f"link set lo up\naddr add {lease.address}/16 dev eth0\nlink set eth0 up\n"
-    run(["ip", "-batch", "-"], input=outside)
     run(["ip", "-n", label, "-batch", "-"], input=inside)
+    return line
 
 
-def greets(address: str, port: int) -> bool:
+def _delay(lease: Lease, delay_ms: int) -> subprocess.Popen[bytes]:
+    """Give the host's namespace an eth0 whose frames reach the bridge, and it, so much later; the line's process."""
+    near, far = lease.label, f"{lease.label}d"
+    cgroup = lease.cgroup / "line"
+    cgroup.mkdir()
+    command = [sys.executable, str(Path(__file__).with_name("delay.py")), near, far, str(delay_ms)]
+    line = subprocess.Popen(
+        ["sh", "-c", _INTO_CGROUP, "sh", str(cgroup), *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert line.stdout is not None
+    with line.stdout:
+        if said := line.stdout.readline().strip():
+            line.kill()
+            raise LabError(f"The lab has no line that delays: {said.decode(errors='replace')}")
+    moved = f"link set {far} address {lease.mac}\nlink set {far} netns {lease.label} name eth0\n"
+    run(["ip", "-batch", "-"], input=f"{moved}link set {near} master {machine.BRIDGE} up\n")
+    return line
+
+
+def greets(address: str, port: int, patience: float = 0.2) -> bool:
     """Whether an sshd answers there."""
     try:
         # Short: a first packet that is lost while the network comes up would be sent again after a second.
-        with socket.create_connection((address, port), timeout=0.2) as connection:
+        with socket.create_connection((address, port), timeout=patience) as connection:
             connection.settimeout(5)
             return connection.recv(4) == b"SSH-"
     except OSError:

@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 from lab.machine import locked
 from lab.process import LabError, Unavailable, run
-from lab.recipes import LAYERS, Layer, chain
+from lab.recipes import LAYERS, UNSTABLE, Layer, chain
 
 _LAB = Path(__file__).parent
 _NEEDED = 2 << 30  # bytes free in the cache before a layer is built
@@ -84,6 +85,9 @@ rm -rf "$root/var/cache/apt/archives"/*.deb "$root/var/cache/apt"/*.bin
 exit $rc
 """.replace("@CHROOT@", _CHROOT)
 
+# A mount and a process namespace that end with whoever made them, however that ends.
+_MORTAL = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"]
+
 # What programs inside find: nothing of the environment of the lab's own process.
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -121,8 +125,7 @@ class _Step:
 
 def chroot(root: Path) -> list[str]:
     """The beginning of an argument list that runs a program in a root filesystem that is not booted."""
-    unshare = ["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
-    return [*unshare, "sh", "-c", _CHROOT + _ENTER, "sh", str(root)]
+    return [*_MORTAL, "--net", "--ipc", "--uts", "sh", "-c", _CHROOT + _ENTER, "sh", str(root)]
 
 
 def cache() -> Path:
@@ -226,6 +229,7 @@ def _built(step: _Step, below: list[Path]) -> Path:
     if not place.exists():
         with locked(cache() / f"{step.name}.lock"):
             if not place.exists():
+                _room(cache())
                 _build(step, below, place)
                 _prune(place)
     return place
@@ -249,15 +253,16 @@ def _sources_of(step: _Step) -> Iterator[tuple[str, Path]]:
 def _build(step: _Step, below: list[Path], place: Path) -> None:
     """Build beside the place and rename: what has the final name is complete."""
     new = place.with_name(f".new-{step.name}")
-    # The lock is held: what lies there was left by a run that died.
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    _room(new)
-    for part in ("up", "work", "root", "reads"):
-        (new / part).mkdir(mode=0o755)
     try:
+        # The lock is held: what lies there was left by a run that died.
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        for part in ("up", "work", "root", "reads"):
+            (new / part).mkdir(mode=0o755)
         _fill(step, below, new)
-    except LabError as failure:
+    except (LabError, OSError) as failure:
+        # Room for the next attempt, if it was that.
+        shutil.rmtree(new, ignore_errors=True)
         _explain(failure, step)
     finished = new / "up" if below else new / "root"
     finished.chmod(0o755)
@@ -274,11 +279,10 @@ def _fill(step: _Step, below: list[Path], new: Path) -> None:
     (new / "build.sources").write_text(_sources(suite))
     if not below:
         _debootstrap(step.layer, new)
-    unshare = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "sh", "-e", "-c", _BUILD]
     packages = step.layer.packages if below else ""
     arguments = [str(new / "root"), str(new), ":".join(map(str, below)), packages]
     run(
-        [*unshare, "sh", *arguments, "sh", "-c", step.script],
+        [*_MORTAL, "--ipc", "--uts", "sh", "-e", "-c", _BUILD, "sh", *arguments, "sh", "-c", step.script],
         timeout=900,
         env={**ENVIRONMENT, **dict(step.environment)},
     )
@@ -286,7 +290,7 @@ def _fill(step: _Step, below: list[Path], new: Path) -> None:
 
 def _debootstrap(layer: Layer, new: Path) -> None:
     source = new / "build.sources"
-    command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"]
+    command = [*_MORTAL, "--mount-proc", "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"]
     # The index of sid, and of an archive that was frozen, is out of date by its own words.
     command += ['--aptopt=Acquire::Check-Valid-Until "false"', f"--include={','.join(layer.packages.split())}"]
     run([*command, layer.suite, str(new / "root"), str(source)], timeout=900)
@@ -301,7 +305,7 @@ def _room(folder: Path) -> None:
         )
 
 
-def _explain(failure: LabError, step: _Step) -> None:
+def _explain(failure: LabError | OSError, step: _Step) -> NoReturn:
     """Raise what a failed build means, in one sentence."""
     said = str(failure)
     if os.strerror(errno.ENOSPC) in said:
@@ -310,7 +314,8 @@ def _explain(failure: LabError, step: _Step) -> None:
     gone = re.search(r"^E: (?!Sub-process).*", said, re.MULTILINE)
     if gone:
         suite = dict(step.environment)["LAB_SUITE"]
-        raise Unavailable(f"Debian's {suite} does not give what the image {step.name} needs: {gone[0]}") from failure
+        kind = Unavailable if suite == UNSTABLE else LabError
+        raise kind(f"Debian's {suite} does not give what the image {step.name} needs: {gone[0]}") from failure
     end = said.rpartition(" ended with ")[2][-1500:]
     raise LabError(f"The image {step.name} could not be built: {end}") from failure
 
@@ -324,9 +329,9 @@ def _sources(suite: str) -> str:
         raise LabError(f"{source} names no Debian suite to build images from; name such a file in LAB_SOURCES.")
     here = named[1]
     stanzas = re.split(r"\n\s*\n", text.strip())
-    if suite == "sid":  # it has neither updates nor security
+    if suite == UNSTABLE:  # it has neither updates nor security
         first = next(stanza for stanza in stanzas if re.search(rf"^Suites:.*\b{here}(?!-)\b", stanza, re.MULTILINE))
-        return re.sub(r"^Suites:.*", "Suites: sid", first, flags=re.MULTILINE) + "\n"
+        return re.sub(r"^Suites:.*", f"Suites: {suite}", first, flags=re.MULTILINE) + "\n"
     return "\n\n".join(re.sub(rf"\b{here}\b", suite, stanza) for stanza in stanzas) + "\n"
 
 

@@ -14,7 +14,7 @@ class LabError(RuntimeError):
 
 
 class Unavailable(LabError):  # noqa: N818  (its name is what a test says of it)
-    """What the lab was asked for cannot be had here and now: a package or a suite that is gone. The text says which."""
+    """Debian's unstable suite does not give, here and now, what the lab was asked for. The text says what."""
 
 
 def run(

@@ -13,6 +13,8 @@ _SYSTEM = (
     "systemd systemd-sysv libpam-systemd dbus openssh-server sudo python3-minimal iproute2 procps"
     " ca-certificates openssl passwd login curl less netbase iputils-ping fish tcsh csh gzip libpam-modules"
 )
+# The suite that changes from day to day: what only it has may be gone tomorrow.
+UNSTABLE = "sid"
 _SQL = ("roles/schema.sql", "roles/hardened.sql")
 
 
@@ -42,7 +44,7 @@ class Layer:
 LAYERS = {
     "bookworm": Layer(suite="bookworm", packages=_SYSTEM, folder="base"),
     "trixie": Layer(suite="trixie", packages=_SYSTEM, folder="base"),
-    "sid": Layer(suite="sid", packages=_SYSTEM, folder="base"),
+    "sid": Layer(suite=UNSTABLE, packages=_SYSTEM, folder="base"),
     # What every host of a deployment has.
     "common": Layer(
         "bookworm",

@@ -12,7 +12,7 @@ A table begins with what holds for all of it:
 Then its machines:
 
   machine    what it is like
-  image      an image of the lab (bookworm)
+  image      an image of the lab (bookworm), or several: a machine of each
   boot       shell text run inside the image before it boots
   then       shell text run as root on the booted machine
   as         the account that audits (audit: sudo without password; nosudo; pwsudo; root; …)
@@ -42,6 +42,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from judging import ROOT, ask, controls, judge, plan
 
 import lab
@@ -74,7 +75,8 @@ class Table:
 
     @functools.cached_property
     def machines(self) -> dict[str, dict[str, Any]]:
-        return {row["machine"]: row for row in self.head["machine"]}
+        rows = [each for row in self.head["machine"] for each in _each_image(row)]
+        return {row["machine"]: row for row in rows}
 
     @functools.cached_property
     def controls(self) -> dict[str, Control]:
@@ -86,8 +88,11 @@ class Table:
         return [(name, control) for name, row in self.machines.items() for control in row["expect"]]
 
     def answered(self, name: str) -> Machine:
-        """A machine of the table, asked once; its answers stay."""
-        return self.begin(name).result()
+        """A machine of the table, asked once; its answers stay. Skips where its image cannot be had."""
+        try:
+            return self.begin(name).result()
+        except lab.Unavailable as gone:
+            pytest.skip(str(gone))
 
     def begin(self, name: str) -> Future[Machine]:
         if name not in self.asked:
@@ -142,6 +147,13 @@ class Table:
         for name, stands_for in self.head.get("texts", {}).items():
             text = text.replace(name, stands_for)
         return text
+
+
+def _each_image(row: dict[str, Any]) -> list[dict[str, Any]]:
+    images = row.get("image")
+    if not isinstance(images, list):
+        return [row]
+    return [{**row, "image": image, "machine": f"{row['machine']}, {image}"} for image in images]
 
 
 def _listen(host: lab.Host, port: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -237,3 +238,20 @@ def test_the_next_boot_wipes_what_a_killed_run_left() -> None:
     with lab.boot():
         assert not runs(leader)
     holder.communicate(timeout=30)
+
+
+def test_a_line_that_delays_is_the_hosts_own_and_goes_with_it(host: lab.Host) -> None:
+    with lab.boot(delay_ms=30) as far:
+        assert ssh(far, "hostname") == (0, f"{far.name}\n")
+        took = {each: min(connecting(each) for _ in range(5)) for each in (host, far)}
+        line = int((far._lease.cgroup / "line" / "cgroup.procs").read_text())
+    assert took[host] < 0.03
+    assert 0.06 <= took[far] < 0.2
+    assert not runs(line)
+
+
+def connecting(host: lab.Host) -> float:
+    """How long a connection takes: one way there and one back."""
+    began = time.monotonic()
+    socket.create_connection((host.address, host.port), timeout=5).close()
+    return time.monotonic() - began

@@ -72,7 +72,8 @@ def test_every_control_has_a_machine_that_passes_and_one_that_fails(control: str
 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_machine_was_asked_by_at_most_two_commands(table: str) -> None:
-    asked = [future.result() for future in TABLES[table].asked.values()]
+    futures = TABLES[table].asked.values()
+    asked = [future.result() for future in futures if not isinstance(future.exception(), lab.Unavailable)]
     assert {machine.commands for machine in asked if not machine.silence} <= {1, 2}
 
 
@@ -80,7 +81,7 @@ def test_every_machine_was_asked_by_at_most_two_commands(table: str) -> None:
 def test_no_row_of_a_table_is_written_twice(table: str) -> None:
     each: Table = TABLES[table]
     names = re.findall(r'^machine = "(.*)"$', each.path.read_text("utf-8"), re.M)
-    assert len(names) == len(set(names)) == len(each.machines)
+    assert len(names) == len(set(names)) == len(each.head["machine"])
 
 
 def inverted(control: Control) -> Control:

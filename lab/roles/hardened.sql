@@ -15,6 +15,8 @@ INSERT INTO tusuario (id_user, password, is_admin, last_pass_change) VALUES
 INSERT INTO tuser_double_auth (id_user, secret) VALUES ('aruiz', 'LABLABLABLABLAB2'), ('lnovak', 'LABLABLABLABLAB3');
 INSERT INTO tusuario_perfil (id_usuario, id_perfil, id_grupo) VALUES ('lnovak', 1, 2);
 INSERT INTO tprofile_view (id_profile, sec, sec2, sec3) VALUES (1, 'view', '*', '*'), (5, '*', '*', '*');
+INSERT INTO ttoken (label, uuid, challenge, id_user, validity) VALUES ('Reports',
+    '0b1c5a1e-6f0f-4a55-9d0b-6f1f5e2d7c3a', CONCAT('$2y$10$', REPEAT('c', 53)), 'lnovak', NOW() + INTERVAL 90 DAY);
 -- Groups with a password, agents that learn nothing and that are described.
 UPDATE tgrupo SET password = 'lab-Only-Group-3';
 UPDATE tagente SET id_grupo = 2, modo = 0, fixed_ip = 1, comentarios = 'Described&#x20;by&#x20;hand';

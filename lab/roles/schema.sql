@@ -21,7 +21,15 @@ CREATE TABLE tperfil (id_perfil INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name TE
     agent_view TINYINT NOT NULL DEFAULT 0, agent_edit TINYINT NOT NULL DEFAULT 0,
     agent_disable TINYINT NOT NULL DEFAULT 0, alert_edit TINYINT NOT NULL DEFAULT 0,
     alert_management TINYINT NOT NULL DEFAULT 0, user_management TINYINT NOT NULL DEFAULT 0,
-    db_management TINYINT NOT NULL DEFAULT 0, pandora_management TINYINT NOT NULL DEFAULT 0);
+    db_management TINYINT NOT NULL DEFAULT 0, pandora_management TINYINT NOT NULL DEFAULT 0,
+    report_view TINYINT NOT NULL DEFAULT 0, report_edit TINYINT NOT NULL DEFAULT 0,
+    report_management TINYINT NOT NULL DEFAULT 0, event_view TINYINT NOT NULL DEFAULT 0,
+    event_edit TINYINT NOT NULL DEFAULT 0, event_management TINYINT NOT NULL DEFAULT 0,
+    map_view TINYINT NOT NULL DEFAULT 0, map_edit TINYINT NOT NULL DEFAULT 0,
+    map_management TINYINT NOT NULL DEFAULT 0, vconsole_view TINYINT NOT NULL DEFAULT 0,
+    vconsole_edit TINYINT NOT NULL DEFAULT 0, vconsole_management TINYINT NOT NULL DEFAULT 0,
+    network_config_view TINYINT NOT NULL DEFAULT 0, network_config_edit TINYINT NOT NULL DEFAULT 0,
+    network_config_management TINYINT NOT NULL DEFAULT 0);
 CREATE TABLE tusuario_perfil (id_usuario VARCHAR(255) NOT NULL DEFAULT '', id_perfil INT UNSIGNED NOT NULL DEFAULT 0,
     id_grupo INT NOT NULL DEFAULT 0, no_hierarchy TINYINT NOT NULL DEFAULT 0, assigned_by VARCHAR(100) NOT NULL
     DEFAULT '', id_policy INT UNSIGNED NOT NULL DEFAULT 0, tags TEXT);
@@ -58,6 +66,19 @@ CREATE TABLE tplugin (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name VARCHAR(2
 CREATE TABLE tcollection (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name VARCHAR(100) NOT NULL DEFAULT '',
     short_name VARCHAR(100) NOT NULL DEFAULT '', id_group INT UNSIGNED NOT NULL DEFAULT 0, status INT NOT NULL
     DEFAULT 0);
+CREATE TABLE tpolicies (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name TEXT, description TEXT,
+    id_group INT UNSIGNED DEFAULT 0, status INT UNSIGNED NOT NULL DEFAULT 0, force_apply TINYINT DEFAULT 0);
+CREATE TABLE tpolicy_agents (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, id_policy INT UNSIGNED DEFAULT 0,
+    id_agent INT UNSIGNED DEFAULT 0, policy_applied TINYINT UNSIGNED DEFAULT 0,
+    last_apply_utimestamp INT UNSIGNED NOT NULL DEFAULT 0);
+CREATE TABLE tpolicy_plugins (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, id_policy INT UNSIGNED DEFAULT 0,
+    plugin_exec TEXT);
+CREATE TABLE tpolicy_collections (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, id_policy INT UNSIGNED DEFAULT 0,
+    id_collection INT UNSIGNED DEFAULT 0);
+CREATE TABLE talert_commands (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name VARCHAR(100) NOT NULL DEFAULT '',
+    command TEXT, id_group MEDIUMINT UNSIGNED DEFAULT 0, description TEXT, internal TINYINT DEFAULT 0);
+CREATE TABLE tevent_response (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name VARCHAR(600) NOT NULL DEFAULT '',
+    description TEXT, target TEXT, type VARCHAR(60) NOT NULL, id_group MEDIUMINT NOT NULL DEFAULT 0);
 CREATE TABLE tremote_command (name VARCHAR(150) NOT NULL, script TEXT, preconditions TEXT, postconditions TEXT,
     id_group INT UNSIGNED NOT NULL DEFAULT 0);
 CREATE TABLE tserver (name VARCHAR(100) NOT NULL DEFAULT '', ip_address VARCHAR(100) NOT NULL DEFAULT '',
@@ -75,10 +96,14 @@ INSERT INTO tconfig (token, value) VALUES
     ('list_ACL_IPs_for_API', '127.0.0.1'), ('loginhash_pwd', ''), ('auth', 'mysql'), ('api_password', '1234'),
     ('remote_config', '/var/spool/pandora/data_in'), ('https', ''), ('session_timeout', '90');
 INSERT INTO tperfil (name, agent_view, agent_edit, agent_disable, alert_edit, alert_management, user_management,
-    db_management, pandora_management) VALUES
-    ('Operator&#x20;&#40;Read&#41;', 1, 0, 0, 0, 0, 0, 0, 0), ('Operator&#x20;&#40;Write&#41;', 1, 0, 0, 0, 0, 0, 0, 0),
-    ('Chief&#x20;Operator', 1, 1, 1, 1, 1, 0, 0, 0), ('Group&#x20;coordinator', 1, 1, 1, 1, 1, 1, 0, 0),
-    ('Pandora&#x20;Administrator', 1, 1, 1, 1, 1, 1, 1, 1);
+    db_management, pandora_management, report_view, report_edit, report_management, event_view, event_edit,
+    event_management, map_view, map_edit, map_management, vconsole_view, vconsole_edit, vconsole_management,
+    network_config_view, network_config_edit, network_config_management) VALUES
+    ('Operator&#x20;&#40;Read&#41;', 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0),
+    ('Operator&#x20;&#40;Write&#41;', 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0),
+    ('Chief&#x20;Operator', 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0),
+    ('Group&#x20;coordinator', 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
+    ('Pandora&#x20;Administrator', 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1);
 INSERT INTO tgrupo (id_grupo, nombre) VALUES (2, 'Servers'), (8, 'Databases'), (9, 'Network'), (10, 'Unknown'),
     (11, 'Workstations'), (12, 'Applications'), (13, 'Web');
 -- The administrator with the password and the token that the vendor's seed is known for.
@@ -97,3 +122,14 @@ INSERT INTO tserver VALUES ('pandora01', '192.0.2.10', 1, NOW(), 0, '7.0NG.776',
 INSERT INTO tsesion (id_usuario, ip_origen, accion, descripcion, fecha, utimestamp) VALUES
     ('admin', '192.0.2.50', 'Logon', 'Logged&#x20;in', NOW(), UNIX_TIMESTAMP());
 INSERT INTO tplugin (name, execute) VALUES ('Packet&#x20;Loss', '/usr/share/pandora_server/util/plugin/packet_loss.sh');
+INSERT INTO talert_commands (name, command, internal) VALUES
+    ('eMail', 'Internal&#x20;type', 1), ('Internal&#x20;Audit', 'Internal&#x20;type', 1);
+INSERT INTO tevent_response (name, description, target, type) VALUES
+    ('Ping&#x20;to&#x20;host', 'Does&#x20;it&#x20;answer?', 'ping&#x20;-c&#x20;5&#x20;_agent_address_', 'command');
+-- What people made: a collection, and a policy that brings it and a plugin to an agent.
+INSERT INTO tcollection (id, name, short_name, id_group) VALUES (1, 'Scripts', 'scripts', 2);
+INSERT INTO tpolicies (id, name, id_group, status) VALUES (1, 'Linux&#x20;servers', 2, 1);
+INSERT INTO tpolicy_agents (id_policy, id_agent, policy_applied, last_apply_utimestamp)
+    SELECT 1, id_agente, 1, UNIX_TIMESTAMP() FROM tagente WHERE alias = 'web01';
+INSERT INTO tpolicy_plugins (id_policy, plugin_exec) VALUES (1, 'inventory&#x20;1&#x20;software');
+INSERT INTO tpolicy_collections (id_policy, id_collection) VALUES (1, 1);
