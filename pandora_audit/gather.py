@@ -16,6 +16,7 @@ from functools import cached_property
 
 from pandora_audit import script
 from pandora_audit.fact import Fact, Seen
+from pandora_audit.probes import tentacle
 from pandora_audit.question import Answer, Answers, Ask, NotObserved, Probe, ProbeKind, Question, Role, Wire
 from pandora_audit.target import Target
 from pandora_audit.transport import Connection, Network
@@ -205,6 +206,8 @@ def _probe(probe: Probe, connection: Connection) -> Answer:
         return Answer(key=probe.key, question=probe.text, status=status, out=out, silence=silence, seconds=took)
 
     try:
+        if probe.kind is ProbeKind.TENTACLE:
+            return answer(0, tentacle.ask(lambda: connection.dial(probe.port, probe.seconds), probe.ca).encode())
         channel = connection.dial(probe.port, probe.seconds)
     except ConnectionRefusedError:
         return answer(1)

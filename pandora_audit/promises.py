@@ -83,6 +83,7 @@ SERVICE = matching(
     r"(tcp|udp)/[0-9]{1,5}(-[0-9]{1,5})?( [A-Za-z0-9:_.@\\-]+)?",
 )
 URL = matching("https://… URL", r"https?://[^\s/?#]+(/[^\s]*)?")
+EXPORT = matching("SERVER:/PATH", r"[^\s/]+:/[^\s]*")
 FINGERPRINT = matching("SHA256:… fingerprint", r"SHA256:[A-Za-z0-9+/]{43}")
 
 
@@ -194,6 +195,10 @@ class Promises:
     console_url: str | None = field(
         default=None,
         metadata=_says(URL, "where people open the console"),
+    )
+    storage: str | None = field(
+        default=None,
+        metadata=_says(EXPORT, "the NFS export that holds what agents send and fetch"),
     )
     scope: Literal["role", "estate"] = field(
         default="role",

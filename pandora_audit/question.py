@@ -31,6 +31,7 @@ class Role(enum.StrEnum):
 
 # sudo and sshd live in sbin on one family and in bin on another; sudoers must name the file that is run.
 _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
+    "nft": ("/usr/sbin/nft",),
     "ss": ("/usr/bin/ss", "/usr/sbin/ss"),
     "sshd": ("/usr/sbin/sshd",),
 }
@@ -102,6 +103,8 @@ class ProbeKind(enum.StrEnum):
     """The first line that the port says by itself."""
     PORT = "port"
     """Whether the port accepts a connection."""
+    TENTACLE = "tentacle"
+    """What Tentacle lets a stranger do there (probes/tentacle.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +112,16 @@ class Probe:
     """A question that is asked of the machine from the auditor's place, over the network.
 
     Status 0: the port answered (``out`` holds what it said); 1: it refused. Anything else is silence.
+
+    Args:
+        ca: the file of certificates that TLS must chain to; empty: nobody has promised one.
     """
 
     key: str
     kind: ProbeKind
     port: int
     seconds: int = 5
+    ca: str = ""
 
     @property
     def text(self) -> str:

@@ -50,6 +50,11 @@ SSHD_CONFIG = sshd_says("sshd-config", ANYBODY)
 PASSWD = Ask(key="passwd", argv=("getent", "passwd"), keep="s/^([^:]*):[^:]*:/\\1:x:/p")
 GROUP = Ask(key="group", argv=("getent", "group"), keep="s/^([^:]*):[^:]*:/\\1:x:/p")
 
+# Without -H, which releases before 4.7 do not know; who holds a socket, only root is shown.
+TCP_LISTENERS = Ask(key="listeners", argv=("ss", "-ltn"))
+TCP_OWNERS = Ask(key="listeners-owners", argv=("ss", "-ltnp"), root=True)
+ADDRESSES = Ask(key="own-addresses", sh="uname -n; ip -o address show")
+
 # Of a line of keys only this leaves the host: its options without what environment="…" sets and without a forced
 # command's text (but for the word that it leaves the choice to the caller), its type and its key.
 _KEYS_KEEP = r"""

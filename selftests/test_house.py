@@ -23,6 +23,7 @@ ROOMS = (
     ("promises", "formats", "questions"),
     ("exceptions", "target", "fact", "control", "script"),
     ("inventory", "facts", "transport"),
+    ("probes",),
     ("gather", "finding"),
     ("record", "commands", "backend"),
     ("audit",),

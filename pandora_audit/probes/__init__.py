@@ -1,0 +1,1 @@
+"""What is asked of a port beyond its first words."""
