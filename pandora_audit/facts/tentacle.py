@@ -150,8 +150,10 @@ class _Wire:
 
     @property
     def told(self) -> bool:
-        """Whether it is known what the port does: nobody has to be silent for a time to be believed."""
-        return self.plain.split(" ")[0] in ("answers", "passes", "closed") and self.tls not in ("silent", "unknown")
+        """Whether it is known what the port does: silence may be anything."""
+        if self.plain in ("answers", "passes"):
+            return True
+        return self.plain == "closed" and self.tls not in ("silent", "unknown")
 
     def __str__(self) -> str:
         said = "; ".join(f"{name}: {word}" for name, word in self.words.items())
@@ -278,9 +280,9 @@ class TentacleServer(Fact):
 
     def _at_each_start(self, wrong: Callable[[Settings], Iterable[Offence]], right: str) -> Offences:
         """What is wrong with any start. Raises NotObserved where a running daemon may have read something else."""
-        found = {
-            (offence.subject, offence.text, offence.cause): offence for start in self.starts for offence in wrong(start)
-        }
+        found: dict[tuple[str, str, str], Offence] = {}
+        for offence in (offence for start in self.starts for offence in wrong(start)):
+            found.setdefault((offence.subject, offence.text, offence.cause), offence)
         if not found and (stale := self._stale):
             raise NotObserved(f"what is written would comply, but {stale[0].text}")
         return Offences(found.values(), right)

@@ -70,7 +70,7 @@ def _fits(match: Mapping[str, Any], port: int) -> bool:
     if left.get("ct", {}).get("key") == "state":
         return _holds(right, "new") == equal
     if meta in ("iif", "iifname"):
-        return (right == "lo") != equal
+        return bool((right == "lo") != equal)
     return True
 
 
