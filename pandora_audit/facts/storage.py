@@ -13,6 +13,7 @@ from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.facts.tentacle import TentacleServer
 from pandora_audit.formats import nfs, server_conf
 from pandora_audit.formats.nfs import Export, Mount
+from pandora_audit.formats.tentacle_conf import Settings
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question, Role
 from pandora_audit.questions import ADDRESSES
@@ -149,10 +150,17 @@ class TentacleStorage(_Storage):
 
     @cached_property
     def _spool(self) -> str:
-        starts = TentacleServer(self.seen).starts
-        if all(start["proxy_ip"] for start in starts):
+        return self._starts[-1].text("directory", server_conf.SPOOL).rstrip("/") or "/"
+
+    @cached_property
+    def _starts(self) -> tuple[Settings, ...]:
+        return TentacleServer(self.seen).starts
+
+    def unsecured(self, promised: str | None, *, kerberos: bool) -> Offences:
+        """See _Storage. NotApplicable where Tentacle stores nothing."""
+        if all(start["proxy_ip"] for start in self._starts):
             raise NotApplicable("Tentacle passes everything on to another one, and keeps nothing")
-        return starts[-1].text("directory", server_conf.SPOOL).rstrip("/") or "/"
+        return super().unsecured(promised, kerberos=kerberos)
 
 
 class ServerStorage(_Storage):

@@ -191,9 +191,9 @@ class TentacleServer(Fact):
             arguments = daemons.started_with(self._unit, _PROGRAM)
             return (arguments, "tentacle_serverd.service") if arguments is not None else None
         answer = self.answers[_INIT.key]
-        if answer.silence or answer.status != 0:
+        if "No such file" in answer.err.decode("utf-8", "backslashreplace"):
             return None
-        said = dict(re.findall(r"^[^:]*:\d+:(TENTACLE_\w+)=[\"']?(.*?)[\"']?\s*$", answer.text, re.M))
+        said = dict(re.findall(r"^[^:]*:\d+:(TENTACLE_\w+)=[\"']?(.*?)[\"']?\s*$", answer.succeeded().text, re.M))
         file = said.get("TENTACLE_CONFIG_FILE", tentacle_conf.MAIN)
         return ["-F", file, *said.get("TENTACLE_EXT_OPTS", "").split()], "/etc/init.d/tentacle_serverd"
 
