@@ -24,10 +24,11 @@ _FOLDER = "/etc/pandora"
 _MORE = f"{_FOLDER}/conf.d"
 
 
-def _grep(key: str, words: Iterable[str], *where: str, keep: str = "") -> Ask:
+def _grep(key: str, words: Iterable[str], where: str, *options: str, keep: str = "") -> Ask:
     # Whole lines of what begins with these words. A link is not followed: its maker chose where it leads.
     patterns = tuple(part for word in words for part in ("-e", f"^{word}"))
-    argv = ("grep", "-ranHi", *where[:-1], *patterns, where[-1])
+    # The folder is not the last word: sudo compares words joined by blanks, and without a folder grep takes them all.
+    argv = ("grep", "-ranHi", where, *options, *patterns)
     return Ask(key=key, argv=argv, root=True, only_if=Role.SERVER, keep=keep)
 
 
@@ -37,7 +38,7 @@ _WORDS = (
     "verify_mysql_ssl_cert",
 )
 _ONLY_MAIN = "--include=pandora_server.conf"
-_LINES = _grep("server-conf", _WORDS, _ONLY_MAIN, f"{_FOLDER}/")
+_LINES = _grep("server-conf", _WORDS, f"{_FOLDER}/", _ONLY_MAIN)
 _MORE_LINES = _grep("server-conf-more", _WORDS, f"{_MORE}/")
 
 _SECRETS = (
@@ -62,14 +63,14 @@ $value =~ s/^\s+|\s+$//g;
 print "$at:$token " . hide($value) . "\n";
 """
 )
-_SECRET_LINES = _grep("server-secrets", _SECRETS, _ONLY_MAIN, f"{_FOLDER}/", keep=_SECRETS_KEEP)
+_SECRET_LINES = _grep("server-secrets", _SECRETS, f"{_FOLDER}/", _ONLY_MAIN, keep=_SECRETS_KEEP)
 _MORE_SECRET_LINES = _grep("server-secrets-more", _SECRETS, f"{_MORE}/", keep=_SECRETS_KEEP)
 _HOLDERS = Ask(
     key="server-secret-files",
     argv=(
-        *("grep", "-rlai", "--exclude-dir=plugins", "--exclude-dir=collections", "--exclude-dir=commands"),
+        *("grep", "-rlai", "/etc/pandora/", "/etc/tentacle/"),
+        *("--exclude-dir=plugins", "--exclude-dir=collections", "--exclude-dir=commands"),
         *(part for word in (*_SECRETS, "password") for part in ("-e", f"^{word}.")),
-        *("/etc/pandora/", "/etc/tentacle/"),
     ),
     root=True,
     only_if=Role.SERVER,
@@ -87,8 +88,8 @@ _FILES = Ask(
 _HA_HOSTS = Ask(
     key="server-ha-hosts",
     argv=(
-        *("grep", "-ranHm1", "--include=pandora_ha_hosts.conf", "-e", "."),
-        f"{server_conf.SPOOL}/conf/",
+        *("grep", "-ranHm1", f"{server_conf.SPOOL}/conf/"),
+        *("--include=pandora_ha_hosts.conf", "-e", "."),
     ),
     root=True,
     only_if=Role.SERVER,

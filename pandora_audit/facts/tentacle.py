@@ -45,7 +45,7 @@ _PROCESS = daemons.ask(
 # A link is not followed, so that whoever may make one here does not have another file read.
 _CONF = Ask(
     key="tentacle-conf",
-    argv=("grep", "-ranH", "--include=tentacle_server.conf", "-e", ".", "/etc/tentacle/", "/etc/pandora/"),
+    argv=("grep", "-ranH", "/etc/tentacle/", "/etc/pandora/", "--include=tentacle_server.conf", "-e", "."),
     root=True,
     only_if=Role.TENTACLE,
     keep=PERL
