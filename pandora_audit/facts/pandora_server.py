@@ -6,6 +6,7 @@ import ipaddress
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import urlsplit
 
@@ -142,6 +143,18 @@ _UPDATES = Ask(
 _OWN_WRITING = 300
 
 
+@dataclass(frozen=True)
+class _File:
+    """When its content and when its mode changed; mode, owner, group, kind."""
+
+    changed: float
+    touched: float
+    mode: int
+    owner: str
+    group: str
+    kind: str
+
+
 class PandoraServer(Fact):
     """The server of Pandora FMS."""
 
@@ -177,14 +190,14 @@ class PandoraServer(Fact):
     # --- configurations ---
 
     @cached_property
-    def _files(self) -> dict[str, tuple[float, float, int, str, str]]:
-        """Modified, changed, mode, owner and group by path. Raises NotObserved where something was withheld."""
+    def _files(self) -> dict[str, _File]:
+        """The files of its folders by path. Raises NotObserved where something was withheld."""
         answer = self.answers[_FILES.key]
         found = {}
         for line in answer.lines:
-            row = re.fullmatch(r"(\d{1,12}\.\d+):(\d{1,12}\.\d+):([0-7]{1,5}):([^:]+):([^:]+):[\w ]+:(/.*)", line)
+            row = re.fullmatch(r"(\d{1,12}\.\d+):(\d{1,12}\.\d+):([0-7]{1,5}):([^:]+):([^:]+):([\w ]+):(/.*)", line)
             if row:
-                found[row[6]] = (float(row[1]), float(row[2]), int(row[3], 8), row[4], row[5])
+                found[row[7]] = _File(float(row[1]), float(row[2]), int(row[3], 8), row[4], row[5], row[6])
         nothing_withheld(answer)
         return found
 
@@ -224,24 +237,20 @@ class PandoraServer(Fact):
         """The configuration of each server that this machine runs, or will."""
         names = [server_conf.MAIN]
         for file in self._files:
-            name = file.rpartition("/")[2]
-            started = self._started_by_init_script or file in self._servers
-            if (
-                file.startswith(f"{_MORE}/")
-                and started
-                and re.search(".conf", name)
-                and not re.search(".template", name)
+            # As the init script chooses: by what is in the name.
+            if re.fullmatch(rf"{_MORE}/(?!.*.template).*.conf.*", file) and (
+                self._started_by_init_script or file in self._servers
             ):
                 names.append(file)
         for file in self._servers:
-            if file not in names and not file.startswith((f"{_FOLDER}/",)):
+            if file not in names and not file.startswith(f"{_FOLDER}/"):
                 raise NotObserved(f"a server runs with {file}, which is not read")
         return tuple(self._configuration(name) for name in names)
 
     def _configuration(self, file: str) -> Configuration:
         main = file == server_conf.MAIN
-        if main and file not in self._files:
-            raise NotObserved(f"{file} was not read: it is not there")
+        if file not in self._files or not self._files[file].kind.startswith("regular"):
+            raise NotObserved(f"{file} was not read: it is a link, or not there")
         return server_conf.parse(file, self._lines_of(file, _LINES if main else _MORE_LINES))
 
     def _lines_of(self, file: str, question: Ask) -> list[tuple[str, str]]:
@@ -264,15 +273,12 @@ class PandoraServer(Fact):
             if value.number == 0:
                 continue
             name, number = each["autocreate_group_name"].text, each["autocreate_group"].number
-            group = f"group “{name}”" if name else f"group {number}" if number > 0 else "the group that they name"
-            forced = name or number > 0
-            text = f"unknown agents are created, in {group}" + (
-                ""
-                if forced and each["autocreate_group_force"].number
-                else " unless they name another"
-                if forced
-                else ""
+            group = (
+                f"in group “{name}”" if name else f"in group {number}" if number > 0 else "in the group that they name"
             )
+            if "group that" not in group and not each["autocreate_group_force"].number:
+                group += " unless they name another"
+            text = f"unknown agents are created, {group}"
             found.append(Offence(subject=each.file, text=text, layer="next start", cause=value.cause))
         return Offences(found or self._unread(), "autocreate is 0: unknown agents are refused")
 
@@ -395,18 +401,18 @@ class PandoraServer(Fact):
                 continue
             if file not in self._files:
                 raise NotObserved(f"who may read {file} was not told")
-            mode, (_, _, above, _, _) = (
-                self._files[file][2],
-                self._files.get(file.rpartition("/")[0], (0, 0, 0o777, "", "")),
-            )
-            private = f"{_FOLDER}/conf.d/" in file and not self._files.get(_FOLDER, (0, 0, 0o777, "", ""))[2] & 0o001
-            if mode & 0o006 and above & 0o001 and not private:
+            folder, mode = file.rpartition("/")[0], self._files[file].mode
+            if mode & 0o006 and not any(map(self._is_closed, (folder, folder.rpartition("/")[0]))):
                 text = f"others may read or change {file} (mode {mode:o})"
                 found.append(Offence(subject=file, text=text, layer="file", cause=file))
             kept.append(file)
         if not kept:
             raise NotObserved("no file with a secret was found, and there should be one")
         return Offences(found, f"private: {', '.join(kept)}")
+
+    def _is_closed(self, folder: str) -> bool:
+        """Whether nobody but owner and group enters a folder."""
+        return folder in self._files and not self._files[folder].mode & 0o001
 
     @property
     def published_secrets(self) -> Offences:
@@ -446,9 +452,9 @@ class PandoraServer(Fact):
             elif row := re.fullmatch(r"([0-7]{1,5}):([^:]+):([^:]+):[\w ]+:(/.*)", line):
                 for who in self._who_alters(int(row[1], 8), row[2], row[3]):
                     groups.setdefault((top if row[4].startswith(top) else row[4], who), []).append(row[4])
-        for path, (_, _, mode, owner, group) in self._files.items():
+        for path, file in self._files.items():
             if path in (_FOLDER, _MORE, server_conf.MAIN):
-                for who in self._who_alters(mode, owner, group):
+                for who in self._who_alters(file.mode, file.owner, file.group):
                     groups.setdefault((path, who), []).append(path)
         found = [
             Offence(subject=path, text=f"{who} may alter {_many(path, paths)}", layer="file", cause=path)
@@ -513,7 +519,7 @@ class PandoraServer(Fact):
         for file, processes in self._servers.items():
             if file not in self._files:
                 raise NotObserved(f"the dates of {file} were not told")
-            changed, touched = self._files[file][:2]
+            changed, touched = self._files[file].changed, self._files[file].touched
             started = min(process.started for process in processes)
             if changed > started + 1 and not self._own_writing(file, changed - started):
                 text = f"{file} was written after the running server read it"
