@@ -16,7 +16,7 @@ from functools import cached_property
 
 from pandora_audit import script
 from pandora_audit.fact import Fact, Seen
-from pandora_audit.probes import web
+from pandora_audit.probes import tentacle, web
 from pandora_audit.question import Answer, Answers, Ask, NotObserved, Probe, ProbeKind, Question, Role, Wire
 from pandora_audit.target import Target
 from pandora_audit.transport import Connection, Network
@@ -223,6 +223,8 @@ def _probe(probe: Probe, connection: Connection) -> Answer:
     try:
         if probe.kind in (ProbeKind.HTTP, ProbeKind.HTTPS, ProbeKind.TLS):
             return answer(0, web.look(probe, connection))
+        if probe.kind is ProbeKind.TENTACLE:
+            return answer(0, tentacle.ask(lambda: connection.dial(probe.port, probe.seconds), probe.ca).encode())
         channel = connection.dial(probe.port, probe.seconds)
     except ConnectionRefusedError:
         return answer(1)

@@ -114,6 +114,8 @@ class ProbeKind(enum.StrEnum):
     """The same through TLS, whatever the certificate."""
     TLS = "tls"
     """Which protocols the port speaks, and whether its certificate is to be trusted."""
+    TENTACLE = "tentacle"
+    """What Tentacle lets a stranger do there (probes/tentacle.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)

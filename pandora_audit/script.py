@@ -43,7 +43,8 @@ PRIVILEGE = "privilege"
 
 # Where the vendor's packages, tarballs and Debian's own packages put what makes a machine play a role.
 ROLE_FILES: dict[Role, tuple[str, ...]] = {
-    Role.SERVER: ("/etc/pandora/pandora_server.conf",),
+    # The RPM hides the folder of the first from everybody; the program can be seen.
+    Role.SERVER: ("/etc/pandora/pandora_server.conf", "/usr/bin/pandora_server"),
     Role.TENTACLE: ("/etc/tentacle/tentacle_server.conf", "/etc/pandora/tentacle_server.conf"),
     Role.CONSOLE: (
         "/var/www/html/pandora_console/include/config.php",

@@ -15,3 +15,5 @@ chmod 2770 /var/log/pandora
 install -o pandora -g www-data -m 640 /dev/null /var/log/pandora/tentacle.log
 # Application accounts have no shell.
 usermod --shell /usr/sbin/nologin pandora
+# Only machines of the lab have agents.
+sed -i -e 's/, 41121\b//' -e '/tcp dport {/i\        ip saddr 10.99.0.0/16 tcp dport 41121 accept' /etc/nftables.conf
