@@ -51,7 +51,7 @@ _CONF = Ask(
     keep=PERL
     + secret.HIDE
     + r"""next unless /^[^:]*:\d+:[a-zA-Z]/;
-s/((?<!ssl_)password[ \t]+)(.+)/$1 . hide($2)/e;
+s/((?<!ssl_)password[ \t]++)(.+)/$1 . hide($2)/e;
 print;
 """,
 )
