@@ -15,7 +15,7 @@ from pandora_audit.question import Ask
 from pandora_audit.target import Target
 from pandora_audit.transport import Network, Options
 
-CONTROLS = controls("tests_ssh")
+CONTROLS = controls()
 ACCOUNTS = {"audit": None, "root": None, "least": None, "nosudo": None, "pwsudo": "lab-pw-sudo"}
 
 # What sshd, PAM, logind and sudo write when anybody logs in, or asks sudo for anything.
