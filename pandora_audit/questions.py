@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 
-from pandora_audit.promises import Promises
 from pandora_audit.question import Ask, Role
 
 SSHD_WATCHED = (
@@ -50,26 +48,6 @@ def sshd_says(key: str, connection: Mapping[str, str]) -> Ask:
 
 
 SSHD_CONFIG = sshd_says("sshd-config", ANYBODY)
-
-
-def sql(key: str, statements: str, promises: Promises, schema: str) -> Ask:
-    """Statements for the database, each on a line of its own; one that fails does not stop the others.
-
-    They are asked through the client on the host: with the option file that the site promised, else as the account that
-    the audit enters by, or as root where that account may do everything anyway. The statements and the password stay
-    out of argument lists.
-    """
-    options = f"--defaults-extra-file={shlex.quote(promises.db_options)} " if promises.db_options else ""
-    return Ask(
-        key=key,
-        sh="c=$(command -v mariadb || command -v mysql) || { echo 'no client of the database is here' >&2; exit 3; }; "
-        f'exec "$c" {options}--batch --skip-column-names --force --connect-timeout=5 --database={schema}',
-        if_all=not promises.db_options,
-        stdin=statements.encode(),
-        seconds=20,
-        limit=4 * 1024 * 1024,
-        only_if=None if promises.db_options else Role.DATABASE,
-    )
 
 
 PASSWD = Ask(key="passwd", argv=("getent", "passwd"), keep="s/^([^:]*):[^:]*:/\\1:x:/p")
