@@ -12,7 +12,16 @@ from pandora_audit.formats import sshd_config
 from pandora_audit.formats.sshd_config import Accounts, Block, Circumstance, Line, Values
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Answer, Ask, NotObserved, Probe, ProbeKind, Question, Unreadable
-from pandora_audit.questions import ANYBODY, GROUP, PASSWD, SSHD_CONFIG, SSHD_WATCHED, sshd_says
+from pandora_audit.questions import (
+    ANYBODY,
+    GROUP,
+    LISTENERS,
+    LISTENERS_OWNERS,
+    PASSWD,
+    SSHD_CONFIG,
+    SSHD_WATCHED,
+    sshd_says,
+)
 from pandora_audit.verdict import NotApplicable
 
 # RHEL 9 and later include the system's crypto policy from here.
@@ -45,8 +54,6 @@ def _times_question(key: str, *paths: str) -> Ask:
 
 _LINES = _lines_question("sshd-lines", *_LOOKED_IN)
 _TIMES = _times_question("sshd-times", *_LOOKED_IN)
-_SOCKETS = Ask(key="listeners", argv=("ss", "-ltn"))
-_OWNERS = Ask(key="listeners-owners", argv=("ss", "-ltnp"), root=True)
 _UNITS = Ask(
     key="sshd-units",
     argv=(
@@ -149,8 +156,8 @@ class Sshd(Fact):
         SSHD_CONFIG,
         _LINES,
         _TIMES,
-        _SOCKETS,
-        _OWNERS,
+        LISTENERS,
+        LISTENERS_OWNERS,
         _UNITS,
         _PROCESS,
         _BANNER,
@@ -176,12 +183,12 @@ class Sshd(Fact):
 
     @cached_property
     def _listening(self) -> frozenset[int]:
-        return _beyond_loopback(self.answers[_SOCKETS.key].succeeded().lines)
+        return _beyond_loopback(self.answers[LISTENERS.key].succeeded().lines)
 
     @cached_property
     def _owners(self) -> tuple[str, ...]:
         """The listening sockets with their owners; none where owners were not shown."""
-        owners = self.answers[_OWNERS.key]
+        owners = self.answers[LISTENERS_OWNERS.key]
         return () if owners.silence or owners.status != 0 else tuple(owners.lines)
 
     @cached_property
@@ -233,7 +240,7 @@ class Sshd(Fact):
         if probe.out and not probe.silence:  # it said what it is, and that is no SSH server
             ports -= {22}
         if ports:
-            hidden = self.answers[_OWNERS.key].silence
+            hidden = self.answers[LISTENERS_OWNERS.key].silence
             raise NotObserved(
                 f"something listens on {_list(ports)} and did not say what it is; its owner is "
                 + (f"hidden: {hidden}" if hidden else "not shown")
