@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 
-from pandora_audit import norms, script
+from pandora_audit import database_views, norms, script
 from pandora_audit.control import Control
 from pandora_audit.gather import Machine, Plan
 from pandora_audit.printable import one_line
@@ -60,6 +61,18 @@ def sudoers(plans: Iterable[Plan], account: str) -> str:
         if checked.returncode != 0:
             raise ValueError(f"visudo objects: {(checked.stderr or checked.stdout).strip()}")
     return text
+
+
+DIALECTS = tuple(database_views.Dialect)
+
+
+def database_account(kind: str, name: str) -> str:
+    """The SQL of the audit's own account in a database. Raises ValueError for a kind or a name that it cannot have."""
+    if kind not in DIALECTS:
+        raise ValueError(f"{kind} is none of {', '.join(DIALECTS)}")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", name):
+        raise ValueError(f"{name!r} is no name of an account that logs in")
+    return database_views.account(database_views.Dialect(kind), name)
 
 
 def access(machine: Machine) -> Iterator[str]:

@@ -56,8 +56,12 @@ _ADMINISTRATORS = 29
 _OF_A_SCHEMA = (0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 16, 17, 18, 21, 22, 23, 24, 26, 27)
 
 
+# The SQL is to be read before it is run.
+_NEXT = "\n        "
+
+
 def _listed(words: Iterable[str]) -> str:
-    return f"CONCAT_WS(',', {', '.join(words)})"
+    return f"CONCAT_WS(','{''.join(f',{_NEXT}{word}' for word in words)})"
 
 
 def _columns(bits: Iterable[int]) -> str:
@@ -80,30 +84,32 @@ def _mariadb_secret(place: str) -> str:
     return _secret(plugin, string)
 
 
-_ACCESS = "CAST(IFNULL(JSON_VALUE(Priv, '$.access'), 0) AS UNSIGNED)"
 # MariaDB keeps one way in at the top and further ones, any of which is enough, in a list.
 _WAYS = ("", *(f"auth_or[{number}]." for number in range(4)))
 _MARIADB_PRIVILEGES = _listed(
     (
-        *(f"IF({_ACCESS} & {1 << bit}, '{name}', NULL)" for bit, name, _ in _PRIVILEGES),
-        f"IF({_ACCESS} >> {_ADMINISTRATORS}, 'ADMIN', NULL)",
+        *(f"IF(access & {1 << bit}, '{name}', NULL)" for bit, name, _ in _PRIVILEGES),
+        f"IF(access >> {_ADMINISTRATORS}, 'ADMIN', NULL)",
     )
 )
 _ACCOUNTS_MARIADB = f"""
 SELECT User AS user, Host AS host, IFNULL(JSON_VALUE(Priv, '$.account_locked'), 0) AS locked,
     IFNULL(JSON_VALUE(Priv, '$.is_role'), 0) AS role,
-    CONCAT_WS(' ', {", ".join(map(_mariadb_secret, _WAYS))}) AS ways,
+    CONCAT_WS(' '{"".join(f",{_NEXT}{_mariadb_secret(way)}" for way in _WAYS)}) AS ways,
     IF(IFNULL(JSON_VALUE(Priv, '$.ssl_type'), 0) > 0, 'TLS', '') AS tls, {_MARIADB_PRIVILEGES} AS privileges
-FROM mysql.global_priv"""
+FROM (SELECT User, Host, Priv, CAST(IFNULL(JSON_VALUE(Priv, '$.access'), 0) AS UNSIGNED) AS access
+    FROM mysql.global_priv) AS them"""  # noqa: S608  (of constants, as all here)
 _ACCOUNTS_MYSQL = f"""
 SELECT User AS user, Host AS host, account_locked = 'Y' AS locked, 0 AS role,
     {_secret("plugin", "authentication_string")} AS ways, IF(ssl_type = '', '', 'TLS') AS tls,
     {_columns(bit for bit, _, _ in _PRIVILEGES)} AS privileges
-FROM mysql.user"""
+FROM mysql.user"""  # noqa: S608
 
+_SCHEMA_GRANTS = f"""
+SELECT 'schema' AS kind, User AS user, Host AS host, Db AS place, '' AS object, {_columns(_OF_A_SCHEMA)} AS privileges
+FROM mysql.db"""  # noqa: S608
 _GRANTS = (
-    f"SELECT 'schema' AS kind, User AS user, Host AS host, Db AS place, '' AS object, {_columns(_OF_A_SCHEMA)} "
-    "AS privileges FROM mysql.db",
+    _SCHEMA_GRANTS,
     "SELECT 'table', User, Host, Db, Table_name, CONCAT_WS(',', NULLIF(Table_priv, ''), NULLIF(Column_priv, '')) "
     "FROM mysql.tables_priv",
     "SELECT 'routine', User, Host, Db, Routine_name, Proc_priv FROM mysql.procs_priv",
@@ -117,7 +123,7 @@ _GRANTS_MARIADB = ("SELECT 'role', User, Host, Role, '', '' FROM mysql.roles_map
 
 
 def _union(selects: Iterable[str]) -> str:
-    return "\n" + "\nUNION ALL ".join(selects)
+    return "\nUNION ALL ".join(selects)
 
 
 _SESSIONS = """

@@ -64,6 +64,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="ACCOUNT",
         help="print the sudoers file for this account (default: audit) and stop",
     )
+    add(
+        "--database-account",
+        nargs=2,
+        metavar=("KIND", "ACCOUNT"),
+        help=f"print the SQL of the audit's own database account ({', '.join(commands.DIALECTS)}) and stop",
+    )
 
 
 def _count(text: str) -> int:
@@ -90,7 +96,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _only_prints(option: argparse.Namespace) -> bool:
-    return bool(option.list_controls or option.explain or option.print_script or option.sudoers or option.check)
+    printed = (option.list_controls, option.explain, option.print_script, option.sudoers, option.database_account)
+    return any(printed) or bool(option.check)
 
 
 def _audit(config: pytest.Config) -> Audit:
@@ -229,6 +236,11 @@ def _printed(session: pytest.Session) -> str:
         if option.explain not in controls:
             raise pytest.UsageError(f"there is no control {option.explain}{did_you_mean(option.explain, controls)}")
         return "\n".join(commands.explained(controls[option.explain]))
+    if option.database_account:
+        try:
+            return commands.database_account(*option.database_account)
+        except ValueError as error:
+            raise pytest.UsageError(f"--database-account: {error}") from error
     plans = loop.plans(session.items)
     if option.print_script:
         return "\n".join(f"# {plan.target.name}\n{commands.print_script(plan)}" for plan in plans)

@@ -24,7 +24,8 @@ Then its machines:
   hardened   whether the guide is applied
   root_key   whether root's authorized_keys holds the lab's key
   roles      the roles that the inventory promises
-  promises   as in an inventory; LAB stands for the lab key's fingerprint, ADDRESS for the host's, ROOT for our folder
+  promises   as in an inventory; LAB stands for the lab key's fingerprint, CA for the file of the lab's authority,
+             ADDRESS for the host's address, ROOT for our folder
   level      guide, hardened or strict
   expect     control = verdict; C compliant, N not compliant, E not assessed, n/a, ? to decide
   observed   a control's observation or reason must contain this text
@@ -144,6 +145,8 @@ def _target(host: lab.Host, row: dict[str, Any]) -> Target:
 def _promise(value: str | list[str], host: lab.Host) -> str | tuple[str, ...]:
     if not isinstance(value, str):
         return tuple(str(_promise(each, host)) for each in value)
+    if value == "CA":
+        return str(lab.images.tls() / "ca.pem")
     return _lab_key() if value == "LAB" else value.replace("ADDRESS", host.address).replace("ROOT", str(ROOT))
 
 

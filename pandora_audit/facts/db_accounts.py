@@ -255,17 +255,11 @@ class DbAccounts(Fact):
         remote = [account for account in self._of_pandora(promised) if not account.is_local]
         if not remote:
             raise NotApplicable("Pandora's accounts enter from this machine only")
-        by_server = self._mysql.requires_tls
         found = [
-            Offence(
-                subject=account.name,
-                text=f"{account.name} may enter without TLS: {each.text}",
-                layer=each.layer,
-                cause=each.cause,
-            )
+            Offence(subject=account.name, text=f"{account.name} may enter without TLS", layer=layer, cause=cause)
             for account in remote
             if not account.tls
-            for each in by_server
+            for layer, cause in self._mysql.without_tls()
         ]
         users = {account.user for account in remote}
         sessions = [

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import posixpath
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,10 +64,13 @@ _HOMES = Ask(
 # Questions of the second trip stand behind the key of one of the first.
 _VARIABLES = "mysql-variables"
 _VIEWS = "mysql-views"
+_DEFAULTS_SHOWN = f"{_SERVER.key}@defaults"
 _TLS = f"{_SERVER.key}@tls"
 _FILES = f"{_SERVER.key}@files"
 
-_DEFAULTS = {"port": "3306", "mysqlx_port": "33060", "admin_port": "33062", "datadir": "/var/lib/mysql"}
+_DEFAULTS = {"port": "3306", "mysqlx_port": "33060", "admin_port": "33062", "datadir": "/var/lib/mysql", "ssl_key": ""}
+# The key that MySQL makes for itself.
+_OWN_KEY = "server-key.pem"
 _OLD_TLS = ("TLSv1", "TLSv1.0", "TLSv1.1")
 # Interfaces behind which only containers and guests of this machine are.
 _INNER = re.compile(r"(docker|veth|br-|virbr|lxc|lxd|cni|podman|vnet|tap)")
@@ -145,7 +149,7 @@ class Mysql(Fact):
         fact = Mysql(seen)
         if seen.answers[_SERVER.key].silence:
             return ()
-        return (*fact._as_root(), *fact._handshakes(), *fact._files_to_ask())
+        return (*fact._as_root(), *fact._hidden_options(), *fact._handshakes(), *fact._files_to_ask())
 
     # --- asking the server ---
 
@@ -161,8 +165,8 @@ class Mysql(Fact):
             return self.answers[key]
         if f"{_SERVER.key}@{key}" not in self.answers:
             raise NotObserved(
-                "nobody asked the database: promise audit_db_options, an option file on the host with the audit's own "
-                "account, or let the audit become root"
+                "nobody asked the database: make the audit's own account there (--database-account) and promise "
+                "audit_db_options, or let the audit become root"
             )
         return self.answers[f"{_SERVER.key}@{key}"]
 
@@ -218,21 +222,36 @@ class Mysql(Fact):
     def _known(self) -> dict[str, my_cnf.File]:
         return my_cnf.files(self.answers[_OPTIONS.key].succeeded().lines)
 
-    @cached_property
-    def _next_start(self) -> tuple[Option, ...]:
-        """The options of the next start in the order in which they count. Raises NotObserved where some are hidden."""
+    @property
+    def _groups(self) -> frozenset[str]:
         release = ".".join(map(str, self.release))
-        groups = my_cnf.groups(mariadb="mariadb" in self._program.lower(), version=release)
-        written = my_cnf.written(self._known, groups)
+        return my_cnf.groups(mariadb="mariadb" in self._program.lower(), version=release)
+
+    def _hidden_options(self) -> Iterator[Ask]:
+        """What option files say that only root and the server may read, where root may do anything."""
+        if _is_free(self.seen) and my_cnf.written(self._known, self._groups).unseen:
+            yield Ask(key=_DEFAULTS_SHOWN, argv=("my_print_defaults", *sorted(self._groups)), root=True)
+
+    @cached_property
+    def _written(self) -> tuple[Option, ...]:
+        """The options of files and command line in the order in which they count.
+
+        Raises NotObserved where some are hidden.
+        """
+        written = my_cnf.written(self._known, self._groups)
+        options = written.options
         if written.unseen:
-            raise NotObserved(f"the server also reads {written.unseen[0]}, which was not seen")
+            shown = self.answers[_DEFAULTS_SHOWN]
+            if shown.silence:
+                raise NotObserved(f"the server also reads {written.unseen[0]}, which was not seen")
+            options = my_cnf.arguments(shown.succeeded().lines, "option files, by my_print_defaults")
         arguments = self._arguments
         elsewhere = [option for option in arguments if option.name in ("defaults_file", "defaults_extra_file")]
         if elsewhere:
             raise NotObserved(
                 f"the server is started with {elsewhere[0].name} {elsewhere[0].value}, which was not seen"
             )
-        return (*written.options, *arguments, *self._persisted)
+        return (*options, *arguments)
 
     @cached_property
     def _arguments(self) -> tuple[Option, ...]:
@@ -260,14 +279,21 @@ class Mysql(Fact):
             return ()
         return tuple(Option(name.lower(), value, "mysqld-auto.cnf") for name, value in rows)
 
+    @cached_property
+    def _next_start(self) -> tuple[Option, ...]:
+        return (*self._written, *self._persisted)
+
     def _will(self, *names: str) -> Option | None:
         """The option that decides at the next start; None where none of these is set."""
-        found = None
-        for option in self._next_start:
-            option = my_cnf.resolved(option, names)
-            if option.name in names:
-                found = option
-        return found
+        return self._decisive(self._next_start, names)
+
+    def _decisive(self, options: Iterable[Option], names: Collection[str]) -> Option | None:
+        try:
+            running: Collection[str] = self.variables
+        except NotObserved:
+            running = ()
+        found = [option for each in options if (option := my_cnf.resolved(each, running, names)).name in names]
+        return found[-1] if found else None
 
     # --- listening ---
 
@@ -292,7 +318,7 @@ class Mysql(Fact):
         try:
             return self.variables[name]
         except (NotObserved, KeyError):
-            option = self._will(name)
+            option = self._decisive(self._written, (name,))
             return option.value if option and option.value else _DEFAULTS[name]
 
     def _port(self, name: str) -> int:
@@ -581,25 +607,13 @@ class Mysql(Fact):
         if off is not None and my_cnf.truth(off.value) is False:
             yield Offence(subject="tls", text="TLS is switched off", layer="next start", cause=off.where)
 
-    @property
-    def requires_tls(self) -> Offences:
-        """Why the server lets in clients without TLS; nothing where it does not, now and after its next start."""
-        found = []
+    def without_tls(self) -> Iterator[tuple[str, str]]:
+        """Where the server does not insist on TLS by itself: the layer, and what decides there."""
         if self.variables.get("require_secure_transport", "OFF") != "ON":
-            found.append(
-                Offence(subject="require_secure_transport", text="lets clients in without TLS", layer="process")
-            )
+            yield "process", ""
         option = self._will("require_secure_transport")
         if option is None or my_cnf.truth(option.value) is not True:
-            found.append(
-                Offence(
-                    subject="require_secure_transport",
-                    text="will let clients in without TLS",
-                    layer="next start",
-                    cause=option.where if option else "",
-                )
-            )
-        return Offences(found, "require_secure_transport is ON")
+            yield "next start", option.where if option else ""
 
     # --- switches and files ---
 
@@ -620,20 +634,17 @@ class Mysql(Fact):
 
     def _files_to_ask(self) -> Iterator[Ask]:
         try:
-            paths = [path for path in self._private_paths if re.fullmatch(r"/[\w./@+-]+", path)]
+            paths = {*self._private_paths, f"{self._private_paths[0]}/{_OWN_KEY}"}
         except NotObserved:
             return
-        yield Ask(key=_FILES, sh=f"stat -L -c '%a %U %n' {' '.join(paths)} 2>&1; true")
+        words = " ".join(sorted(path for path in paths if re.fullmatch(r"/[\w./@+-]+", path)))
+        yield Ask(key=_FILES, sh=f"stat -L -c '%a %U %n' {words} 2>&1; true")
 
     @property
     def _private_paths(self) -> list[str]:
         """The data directory and the TLS key."""
-        datadir = self._setting("datadir").rstrip("/") or "/"
-        key = self._will("ssl_key")
-        paths = [datadir]
-        if key is not None and key.value:
-            paths.append(key.value if key.value.startswith("/") else f"{datadir}/{key.value}")
-        return paths
+        datadir, key = posixpath.normpath(self._setting("datadir")), self._setting("ssl_key")
+        return [datadir, posixpath.join(datadir, key)] if key else [datadir]
 
     @cached_property
     def open_files(self) -> Offences:
@@ -670,16 +681,10 @@ class Mysql(Fact):
                     continue  # not even its mode is shown to others
                 raise NotObserved(f"`stat` did not tell who may read {path}")
             if int(row[1], 8) & 0o006:
-                text = f"mode {row[1]}: others than the database may {'write' if int(row[1], 8) & 2 else 'read'} it"
+                text = f"mode {row[1]}: everybody may {'write to' if int(row[1], 8) & 2 else 'read'} it"
                 yield Offence(subject=path, text=text, layer="file", cause=path)
             if row[2] not in {"root", "mysql", *(process[2] for process in self._processes)}:
                 yield Offence(subject=path, text=f"belongs to {row[2]}", layer="file", cause=path)
-        told_datadir = self._told(_VARIABLES)
-        if not told_datadir.silence and self.variables.get("datadir", "").rstrip("/") not in (
-            "",
-            self._private_paths[0],
-        ):
-            raise NotObserved(f"the data directory is {self.variables['datadir']}, which was not looked at")
 
     @staticmethod
     def _holds_password(file: my_cnf.File) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pandora_audit.question import Unreadable
@@ -181,19 +181,23 @@ def arguments(words: Iterable[str], where: str) -> tuple[Option, ...]:
     return tuple(_option(word, where) for word in words if word.startswith("--") and len(word) > 2)
 
 
-def resolved(option: Option, variables: Iterable[str]) -> Option:
+def resolved(option: Option, variables: Collection[str], others: Collection[str] = ()) -> Option:
     """The option under the name of the variable that it sets, as far as there is one.
 
-    ``skip-x``, ``disable-x`` and ``enable-x`` set x; a unique beginning of a name stands for it.
+    ``skip-x``, ``disable-x`` and ``enable-x`` set x; a unique beginning of a variable's name stands for it.
+
+    Args:
+        variables: those of the running server.
+        others: names of options that it may lack, such as those of a plugin that is not loaded.
     """
-    known = frozenset(variables)
+    known = {*variables, *others}
     if option.name in known:
         return option
     for prefix, value in (("skip_", "OFF"), ("disable_", "OFF"), ("enable_", "ON")):
         rest = option.name.removeprefix(prefix)
         if rest != option.name and rest in known:
             return Option(rest, value, option.where)
-    longer = [name for name in known if name.startswith(option.name)]
+    longer = [name for name in variables if name.startswith(option.name)]
     return Option(longer[0], option.value, option.where) if len(longer) == 1 else option
 
 
