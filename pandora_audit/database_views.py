@@ -205,6 +205,11 @@ def account(dialect: Dialect, name: str) -> str:
         f"CREATE OR REPLACE SQL SECURITY DEFINER VIEW {SCHEMA}.{view} AS{text};\n"
         for view, text in VIEWS[dialect].items()
     )
+    client = (
+        "-- Where the server has no TLS, a third: disable-ssl-verify-server-cert.\n"
+        if dialect is Dialect.MARIADB
+        else ""
+    )
     plugin = (
         ""
         if dialect is Dialect.MARIADB
@@ -214,7 +219,7 @@ def account(dialect: Dialect, name: str) -> str:
         f"-- The account of pandora-audit on {dialect}. Run it as root; run it again after an upgrade of the server.\n"
         "-- Whoever logs in to the host under this name is let in by the socket: no password exists. The option file\n"
         "-- that audit_db_options names then holds two lines: [client] and user=" + name + ".\n"
-        f"CREATE DATABASE IF NOT EXISTS {SCHEMA};\n{views}{plugin}"
+        f"{client}CREATE DATABASE IF NOT EXISTS {SCHEMA};\n{views}{plugin}"
         f"CREATE USER IF NOT EXISTS '{name}'@'localhost' {_PEER[dialect]};\n"
         "-- Names of schemas, but none of what is in them.\n"
         f"GRANT SHOW DATABASES ON *.* TO '{name}'@'localhost';\n"

@@ -19,6 +19,8 @@ Then its machines:
   password   sudo's password, where the account has to give one
   become     false: the inventory does not let the audit become root
   sudoers    the account that gets the printed sudoers lines
+  database   the kind of database in which the account that audits gets one of its own, by the printed SQL, and an
+             option file for the promise db_options: OPTIONS
   port       where sshd listens (22, or 31122 where hardened), and where it did before `then`
   boots_at
   hardened   whether the guide is applied
@@ -112,6 +114,8 @@ class Table:
                 host.write(f"/etc/sudoers.d/{row['sudoers']}", text, mode=0o440)
             for text in filter(None, (self.head.get("wait"), row.get("then"))):
                 host.run(self._whole(text), timeout=60)
+            if "database" in row:
+                _database_account(host, row["database"], row.get("as", "audit"))
             host.port = port
             host.wait_for_ssh()
             known = host.root.parent / "known_hosts"
@@ -123,6 +127,15 @@ class Table:
         for name, stands_for in self.head.get("texts", {}).items():
             text = text.replace(name, stands_for)
         return text
+
+
+# Where the account that audits finds its way into the database.
+_OPTIONS = "/etc/pandora-audit.cnf"
+
+
+def _database_account(host: lab.Host, kind: str, account: str) -> None:
+    host.run("$(command -v mariadb || command -v mysql)", input=commands.database_account(kind, account), timeout=60)
+    host.write(_OPTIONS, f"[client]\nuser={account}\n", mode=0o600, owner=account)
 
 
 def _listen(host: lab.Host, port: int) -> None:
@@ -145,6 +158,8 @@ def _target(host: lab.Host, row: dict[str, Any]) -> Target:
 def _promise(value: str | list[str], host: lab.Host) -> str | tuple[str, ...]:
     if not isinstance(value, str):
         return tuple(str(_promise(each, host)) for each in value)
+    if value == "OPTIONS":
+        return _OPTIONS
     if value == "CA":
         return str(lab.images.tls() / "ca.pem")
     return _lab_key() if value == "LAB" else value.replace("ADDRESS", host.address).replace("ROOT", str(ROOT))

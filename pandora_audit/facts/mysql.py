@@ -30,10 +30,12 @@ _SERVER = Ask(
     "[ -x $p ] && exec $p --no-defaults --version; done; exit 1",
     only_if=Role.DATABASE,
 )
-# Where process 1 is not shown, nothing else need be.
+# Where process 1 is not shown, nothing else need be. When each was started is told in hundredths of a second.
 _PROCESS = Ask(
     key="mysql-process",
-    sh="ps -ww -p 1 -C mysqld,mariadbd -o pid=,etimes=,user=,args=; date +now=%s",
+    sh="ps -ww -p 1 -C mysqld,mariadbd -o pid=,user=,args=; for p in $(ps -C mysqld,mariadbd -o pid=); do "
+    "read -r s </proc/$p/stat && set -- ${s##*) } && echo start=${20}; done; "
+    "read -r up _ </proc/uptime; echo up=$up hz=$(getconf CLK_TCK); date +now=%s.%N",
     only_if=Role.DATABASE,
 )
 _UNITS = Ask(
@@ -45,7 +47,7 @@ _UNITS = Ask(
 _OPTIONS = Ask(
     key="mysql-options",
     sh="find -L /etc/my.cnf /etc/my.cnf.d /etc/mysql -maxdepth 4 -type f -name '*.cnf' "
-    "-exec stat -L -c 'stat %a %Z %s %n' {} + -exec grep -Hn '' {} + 2>/dev/null; true",
+    "-exec stat -L -c 'stat %a %.3Z %s %n' {} + -exec grep -Hn '' {} + 2>/dev/null; true",
     only_if=Role.DATABASE,
     keep=(
         "s/^([^:]*:[0-9]+:)[[:space:]]*[#;].*/\\1/\n"
@@ -69,6 +71,8 @@ _TLS = f"{_SERVER.key}@tls"
 _FILES = f"{_SERVER.key}@files"
 
 _DEFAULTS = {"port": "3306", "mysqlx_port": "33060", "admin_port": "33062", "datadir": "/var/lib/mysql", "ssl_key": ""}
+# Where MySQL keeps what SET PERSIST says, in its own words.
+_PERSISTED = "mysqld-auto.cnf"
 # The key that MySQL makes for itself.
 _OWN_KEY = "server-key.pem"
 _OLD_TLS = ("TLSv1", "TLSv1.0", "TLSv1.1")
@@ -266,7 +270,7 @@ class Mysql(Fact):
                 )
                 words = f"{found[1]} {environment}".split()
                 return my_cnf.arguments(words, name[1] if name else "the unit")
-        return my_cnf.arguments((word for process in self._processes for word in process[3].split()), "its arguments")
+        return my_cnf.arguments((word for process in self._processes for word in process[2].split()), "its arguments")
 
     @cached_property
     def _persisted(self) -> tuple[Option, ...]:
@@ -277,7 +281,7 @@ class Mysql(Fact):
             if self._dialect is Dialect.MYSQL:
                 raise
             return ()
-        return tuple(Option(name.lower(), value, "mysqld-auto.cnf") for name, value in rows)
+        return tuple(Option(name.lower(), value, _PERSISTED) for name, value in rows)
 
     @cached_property
     def _next_start(self) -> tuple[Option, ...]:
@@ -300,10 +304,10 @@ class Mysql(Fact):
     @cached_property
     def _processes(self) -> list[tuple[str, ...]]:
         lines = self.answers[_PROCESS.key].lines
-        rows = [tuple(words) for line in lines if len(words := line.split(None, 3)) == 4]
+        rows = [tuple(words) for line in lines if len(words := line.split(None, 2)) == 3]
         if not any(row[0] == "1" for row in rows):
             raise NotObserved("`ps` showed no processes of others")
-        return [row for row in rows if re.match(r"\S*(mysqld|mariadbd)\b", row[3])]
+        return [row for row in rows if re.match(r"\S*(mysqld|mariadbd)\b", row[2])]
 
     @cached_property
     def _owned(self) -> frozenset[_Listener] | None:
@@ -495,26 +499,27 @@ class Mysql(Fact):
         value = running[option.name]
         if my_cnf.same(option.value, value, running.get("datadir", "")) is not False:
             return False
-        if origins.get(option.name) == "" or self._is_newer(option.file):
+        if origins.get(option.name) == "" or option.where == _PERSISTED or self._is_newer(option.file):
             return True
-        # A server that read the file since it changed has rounded or renamed the value itself. One that cannot tell
-        # where a value came from (5.7) leaves numbers open.
-        return not origins and my_cnf.number(value) is None
+        # A server that read the file since it changed has rounded or renamed the value itself. Where it cannot tell
+        # whether a statement changed it (5.7), or the option is a unit's, numbers are left open.
+        return not (origins and option.file) and my_cnf.number(value) is None
 
     def _is_newer(self, path: str) -> bool:
         """Whether a file has changed, or gone, since the server was started."""
         file = self._known.get(path)
         if not path.startswith("/"):
             return False
-        return file is None or file.changed > self._started + 1
+        return file is None or file.changed > self._started
 
     @cached_property
-    def _started(self) -> int:
-        now = re.search(r"^now=(\d{1,12})$", self.answers[_PROCESS.key].text, re.M)
-        ages = [int(row[1]) for row in self._processes if re.fullmatch(r"\d{1,10}", row[1])]
-        if now is None or not ages:
+    def _started(self) -> float:
+        told = self.answers[_PROCESS.key].text
+        clock = re.search(r"^up=(\d{1,10}\.\d{1,3}) hz=(\d{2,4})\nnow=(\d{1,12}\.\d{1,9})$", told, re.M)
+        ticks = [int(each) for each in re.findall(r"^start=(\d{1,15})$", told, re.M)]
+        if clock is None or not ticks:
             raise NotObserved("when the server was started is not shown: `ps` shows no process of it")
-        return int(now[1]) - max(ages)
+        return float(clock[3]) - float(clock[1]) + min(ticks) / int(clock[2])
 
     # --- TLS ---
 
@@ -683,7 +688,7 @@ class Mysql(Fact):
             if int(row[1], 8) & 0o006:
                 text = f"mode {row[1]}: everybody may {'write to' if int(row[1], 8) & 2 else 'read'} it"
                 yield Offence(subject=path, text=text, layer="file", cause=path)
-            if row[2] not in {"root", "mysql", *(process[2] for process in self._processes)}:
+            if row[2] not in {"root", "mysql", *(process[1] for process in self._processes)}:
                 yield Offence(subject=path, text=f"belongs to {row[2]}", layer="file", cause=path)
 
     @staticmethod

@@ -41,7 +41,7 @@ class File:
 
     path: str
     mode: int
-    changed: int
+    changed: float
     size: int
     lines: dict[int, str] = field(default_factory=dict)
 
@@ -63,7 +63,7 @@ class Written:
     unseen: tuple[str, ...]
 
 
-_STAT = re.compile(r"stat ([0-7]{1,5}) (\d{1,12}) (\d{1,15}) (/.*)")
+_STAT = re.compile(r"stat ([0-7]{1,5}) (\d{1,12}(?:\.\d{1,9})?) (\d{1,15}) (/.*)")
 _LINE = re.compile(r"(/[^:]*):(\d{1,7}):(.*)", re.S)
 
 
@@ -72,7 +72,7 @@ def files(lines: Iterable[str]) -> dict[str, File]:
     found: dict[str, File] = {}
     for line in lines:
         if stat := _STAT.fullmatch(line):
-            found[stat[4]] = File(stat[4], int(stat[1], 8), int(stat[2]), int(stat[3]))
+            found[stat[4]] = File(stat[4], int(stat[1], 8), float(stat[2]), int(stat[3]))
         elif (row := _LINE.fullmatch(line)) and row[1] in found:
             found[row[1]].lines[int(row[2])] = row[3]
     return found
@@ -197,7 +197,8 @@ def resolved(option: Option, variables: Collection[str], others: Collection[str]
         rest = option.name.removeprefix(prefix)
         if rest != option.name and rest in known:
             return Option(rest, value, option.where)
-    longer = [name for name in variables if name.startswith(option.name)]
+    # Not of one word: user is an option, and no beginning of userstat.
+    longer = [name for name in variables if "_" in option.name and name.startswith(option.name)]
     return Option(longer[0], option.value, option.where) if len(longer) == 1 else option
 
 
