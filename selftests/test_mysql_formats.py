@@ -6,6 +6,7 @@ import re
 import subprocess
 
 import pytest
+import running
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -227,6 +228,13 @@ def test_passwords_and_comments_of_option_files_stay(line: str, expected: str) -
 
 
 # --- the printed account ---
+
+
+def test_the_command_line_prints_it() -> None:
+    assert running.run("--database-account", "mysql", "audit").out.startswith(
+        "-- The account of pandora-audit on mysql"
+    )
+    assert running.run("--database-account", "oracle", "audit").status == 4
 
 
 @pytest.mark.parametrize("dialect", Dialect)

@@ -91,7 +91,7 @@ def test_pandora_uses_no_simple_or_published_password(db_link):
 
 @control("mysql.tls", HIGH)
 def test_the_database_offers_tls_of_a_known_authority(mysql):
-    """The database offers TLS of today, with a certificate of the authority that clients trust.
+    """The database offers TLS of today, by an authority that clients trust.
 
     Monitoring data and credentials of the monitored hosts pass between console, server and database; who cannot
     check the certificate talks to whoever answers.

@@ -265,7 +265,7 @@ class DbAccounts(Fact):
         sessions = [
             Offence(subject=user, text=f"{user} is connected from {host} without TLS", layer="process")
             for user, host, kind in self._mysql.view("sessions", 3)
-            if user in users and kind == "TCP/IP" and not _is_local(host.partition(":")[0])
+            if user in users and kind == "TCP/IP" and not _is_local(host)
         ]
         return Offences([*sessions, *found], f"TLS is required of {_names(remote)}")
 

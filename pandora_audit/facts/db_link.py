@@ -10,7 +10,7 @@ from functools import cached_property
 
 from pandora_audit.fact import Fact
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Role
+from pandora_audit.question import Ask, NotObserved, Role, Unreadable
 from pandora_audit.verdict import NotApplicable
 
 # What the code falls back to, the vendor's deployment scripts set, and the console's interface starts with.
@@ -72,24 +72,28 @@ d
 s/\\(["'\\$])/\1/g
 {_TRAITS}"""
 
+
 # Only root and the program itself may read these files. To judge a password takes its line, and sudoers can name no
 # filter that is safe and right: whoever is granted this can read the password, on the host, which it does not leave.
+# Their owners are not root: a link in their place is not followed.
+def _show(*paths: str) -> tuple[str, ...]:
+    return ("find", *paths, "-maxdepth", "0", "-type", "f", "-exec", "cat", "{}", "+")
+
+
+_SERVER_FILES = ("/etc/pandora/pandora_server.conf",)
+_CONSOLE_FILES = tuple(
+    f"{folder}/pandora_console/include/config.php" for folder in ("/var/www/html", "/var/www", "/srv/www/htdocs")
+)
 SERVER_CONF = Ask(
     key="pandora-server-database",
-    argv=("cat", "/etc/pandora/pandora_server.conf"),
+    argv=_show(*_SERVER_FILES),
     root=True,
     only_if=Role.SERVER,
     keep=_SERVER_KEEP,
 )
 CONSOLE_CONF = Ask(
     key="pandora-console-database",
-    argv=(
-        "cat",
-        *(
-            f"{folder}/pandora_console/include/config.php"
-            for folder in ("/var/www/html", "/var/www", "/srv/www/htdocs")
-        ),
-    ),
+    argv=_show(*_CONSOLE_FILES),
     root=True,
     only_if=Role.CONSOLE,
     keep=_CONSOLE_KEEP,
@@ -125,23 +129,29 @@ class DbLink(Fact):
 
     def _links(self) -> Iterator[Link]:
         defaults = {"dbuser": "pandora", "dbname": "pandora", "dbhost": "localhost"}
-        for ask, given in ((SERVER_CONF, defaults), (CONSOLE_CONF, {})):
+        for ask, files, given in ((SERVER_CONF, _SERVER_FILES, defaults), (CONSOLE_CONF, _CONSOLE_FILES, {})):
             answer = self.answers[ask.key]
             if "does not play the role" in answer.silence:
                 continue
             lines = answer.lines
-            complaints = answer.err.decode("utf-8", "backslashreplace").splitlines()
-            if any("No such file" not in line for line in complaints) or len(complaints) == len(ask.argv) - 1:
-                raise NotObserved(f"`{ask.short}` did not see everything: {complaints[0][:200]}")
-            if not lines and ask is CONSOLE_CONF:
-                raise NotObserved("config.php was read, and no line in it says how the console reaches its database")
-            yield _link(ask.argv[1] if ask is SERVER_CONF else "config.php", lines, given)
+            for complaint in answer.err.decode("utf-8", "backslashreplace").splitlines():
+                if "No such file" not in complaint:
+                    raise NotObserved(f"`{ask.short}` did not see everything: {complaint[:200]}")
+            name = files[0].rpartition("/")[2]
+            if not lines:
+                raise NotObserved(f"{name} was not read, or says nothing of a database; a link is not followed")
+            yield _link(name, lines, given)
 
     @cached_property
     def own_networks(self) -> tuple[tuple[str, ipaddress.IPv4Interface | ipaddress.IPv6Interface], ...]:
         """The machine's addresses with their networks, by interface."""
         found = re.findall(r"^\d+: (\S+)\s+inet6? (\S+/\d{1,3}) ", self.answers[ADDRESSES.key].text, re.M)
-        return tuple((name.partition("@")[0], ipaddress.ip_interface(text)) for name, text in found)
+        if not found:
+            raise NotObserved("`ip addr` listed no address of this machine")
+        try:
+            return tuple((name.partition("@")[0], ipaddress.ip_interface(text)) for name, text in found)
+        except ValueError as error:
+            raise Unreadable(f"`ip addr` said {error}") from error
 
     @cached_property
     def local(self) -> tuple[Link, ...]:

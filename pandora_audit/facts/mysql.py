@@ -233,7 +233,11 @@ class Mysql(Fact):
 
     def _hidden_options(self) -> Iterator[Ask]:
         """What option files say that only root and the server may read, where root may do anything."""
-        if _is_free(self.seen) and my_cnf.written(self._known, self._groups).unseen:
+        try:
+            hidden = my_cnf.written(self._known, self._groups).unseen
+        except NotObserved:
+            return
+        if hidden and _is_free(self.seen):
             yield Ask(key=_DEFAULTS_SHOWN, argv=("my_print_defaults", *sorted(self._groups)), root=True)
 
     @cached_property
@@ -435,7 +439,10 @@ class Mysql(Fact):
         ]
         if listener.is_wild:
             return [each for each in own if each.version == 4 or listener.address != "0.0.0.0"]  # noqa: S104
-        return [each for each in own if each.ip == _address(listener.address)]
+        address = _address(listener.address)
+        if address is None:
+            raise NotObserved(f"it listens on {listener.address}, a name that was not resolved")
+        return [each for each in own if each.ip == address] or [ipaddress.ip_interface(str(address))]
 
     @cached_property
     def _link(self) -> DbLink:
@@ -570,29 +577,26 @@ class Mysql(Fact):
         return Offences(offences, f"offers {self._versions} with a certificate of the named authority")
 
     def _wire_offences(self) -> Iterator[Offence]:
-        answer = self.answers[_TLS]
-        if not any(not each.is_loopback for each in self._clients_listeners):
-            return
-        text = answer.text
+        if all(each.is_loopback for each in self._clients_listeners):
+            raise NotObserved("others will reach it only after its next start: its certificate was not seen")
+        text = self.answers[_TLS].text
         if "does not support SSL" in text:
             yield Offence(subject="tls", text="offers no TLS", layer="wire")
             return
-        if "unknown option" in text or "Value must be one of" in text or "not found" in text:
+        if re.search("nknown option|must be one of|not found", text):
             raise NotObserved("this host's openssl does not know MySQL's handshake (1.1.1 does)")
-        results = re.findall(r"^(ca|code|end) (.*)$", text, re.M)
-        codes = [value for name, value in results if name == "code"]
-        if len(codes) != len(self._authorities or ("",)):
+        # A code without a certificate is that of a handshake that never was.
+        shown = re.findall(r"^ca (.*)\ncode (\d+) \((.*)\)\nend (.*)$", text, re.M)
+        if unreadable := re.search(r"^ca (.*)\ncode unreadable$", text, re.M):
+            raise NotObserved(f"{unreadable[1]}, which holds the CA, is not readable for this account")
+        if len(shown) != len(self._authorities or ("",)):
             raise NotObserved(f"the TLS handshake brought no certificate: {' '.join(text.split())[:200]}")
-        names = [value for name, value in results if name == "ca"]
-        for authority, code in zip(names, codes, strict=False):
-            number, _, words = code.partition(" ")
-            if "unreadable" in code:
-                raise NotObserved(f"{authority}, which holds the CA, is not readable for this account")
-            if number == "10":
-                yield Offence(subject="certificate", text=f"the certificate has expired: {_end(results)}", layer="wire")
-            elif number != "0" and self._authorities:
+        for authority, code, words, end in shown:
+            if code == "10":
+                yield Offence(subject="certificate", text=f"the certificate has expired: {end}", layer="wire")
+            elif code != "0" and self._authorities:
                 where = self.seen.promises.ca if authority == "/dev/stdin" else authority
-                text = f"the certificate does not chain to {where}: {words.strip('() ')}"
+                text = f"the certificate does not chain to {where}: {words}"
                 yield Offence(subject="certificate", text=text, layer="wire")
 
     @property
@@ -703,21 +707,20 @@ class Mysql(Fact):
 # about a connection without a login, in the log of a MariaDB.
 _HANDSHAKE = r"""
 SSL_CERT_DIR=/nonexistent SSL_CERT_FILE=/nonexistent; export SSL_CERT_DIR SSL_CERT_FILE
+handshake() { timeout 4 openssl s_client -starttls mysql -connect WHERE "$@" 2>&1; }
 for ca in AUTHORITIES; do
     echo "ca $ca"
     [ -r "$ca" ] || { echo "code unreadable"; continue; }
-    case $ca in /dev/null) use= ;; *) use="-CAfile $ca" ;; esac
-    [ "$ca" = /dev/stdin ] || exec </dev/null
-    said=$(timeout 4 openssl s_client -starttls mysql -connect WHERE $use 2>&1)
+    case $ca in
+        /dev/null) said=$(handshake </dev/null) ;;
+        /dev/stdin) said=$(handshake -CAfile "$ca") ;;
+        *) said=$(handshake -CAfile "$ca" </dev/null) ;;
+    esac
     printf '%s\n' "$said" | sed -nE 's/^ *Verify return code: (.*)/code \1/p' | head -n 1
     printf '%s\n' "$said" | grep -E -m 1 'does not support SSL|nknown option|must be one of|not found'
     printf '%s\n' "$said" | openssl x509 -noout -enddate 2>/dev/null | sed -n 's/notAfter=/end /p'
 done
 """
-
-
-def _end(results: Iterable[tuple[str, str]]) -> str:
-    return next((value for name, value in results if name == "end"), "")
 
 
 def _to_connect(listener: _Listener) -> str:
