@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 
-from pandora_audit import norms, script
+from pandora_audit import database_views, norms, script
 from pandora_audit.control import Control
-from pandora_audit.facts.pandora_console import VIEWS, views
+from pandora_audit.facts.pandora_console import views
 from pandora_audit.gather import Machine, Plan
 from pandora_audit.printable import one_line
 from pandora_audit.question import Ask
@@ -63,17 +64,17 @@ def sudoers(plans: Iterable[Plan], account: str) -> str:
     return text
 
 
-def database_account(account: str, schema: str) -> str:
-    """The SQL of an account that sees what this audit asks of Pandora FMS's database, and no secret in it."""
-    return (
-        f"-- What pandora-audit asks of the database, as views of their own, and an account that sees nothing else.\n"
-        f"-- First one of (the second for MySQL, the third where the audit comes by a password in its option file):\n"
-        f"--   CREATE USER '{account}'@'localhost' IDENTIFIED VIA unix_socket;\n"
-        f"--   CREATE USER '{account}'@'localhost' IDENTIFIED WITH auth_socket;\n"
-        f"--   CREATE USER '{account}'@'localhost' IDENTIFIED BY '…';\n"
-        f"{views(schema)}"
-        f"GRANT SELECT ON {VIEWS}.* TO '{account}'@'localhost';\n"
-    )
+DIALECTS = tuple(database_views.Dialect)
+
+
+def database_account(kind: str, name: str, schema: str) -> str:
+    """The SQL of the audit's own account in a database. Raises ValueError for a kind or a name that it cannot have."""
+    if kind not in DIALECTS:
+        raise ValueError(f"{kind} is none of {', '.join(DIALECTS)}")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", name):
+        raise ValueError(f"{name!r} is no name of an account that logs in")
+    pandora = f"-- And where the schema {schema} of Pandora FMS is on this server:\n{views(schema)}"
+    return database_views.account(database_views.Dialect(kind), name) + pandora
 
 
 def access(machine: Machine) -> Iterator[str]:

@@ -66,10 +66,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add(
         "--database-account",
-        nargs="?",
-        const="audit",
-        metavar="ACCOUNT",
-        help="print the SQL of an account for the database that sees no secret (default: audit) and stop",
+        nargs=2,
+        metavar=("KIND", "ACCOUNT"),
+        help=f"print the SQL of the audit's own database account ({', '.join(commands.DIALECTS)}) and stop",
     )
 
 
@@ -97,14 +96,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _only_prints(option: argparse.Namespace) -> bool:
-    return bool(
-        option.list_controls
-        or option.explain
-        or option.print_script
-        or option.sudoers
-        or option.database_account
-        or option.check
-    )
+    printed = (option.list_controls, option.explain, option.print_script, option.sudoers, option.database_account)
+    return any(printed) or bool(option.check)
 
 
 def _audit(config: pytest.Config) -> Audit:
@@ -258,7 +251,11 @@ def _printed(session: pytest.Session) -> str:
             raise pytest.UsageError(f"there is no control {option.explain}{did_you_mean(option.explain, controls)}")
         return "\n".join(commands.explained(controls[option.explain]))
     if option.database_account:
-        return commands.database_account(option.database_account, audit.targets[0].promises.db_schema)
+        kind, account = option.database_account
+        try:
+            return commands.database_account(kind, account, audit.targets[0].promises.db_schema)
+        except ValueError as error:
+            raise pytest.UsageError(f"--database-account: {error}") from error
     plans = loop.plans(session.items, audit)
     if option.print_script:
         return "\n".join(f"# {plan.target.name}\n{commands.print_script(plan)}" for plan in plans)

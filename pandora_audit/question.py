@@ -29,11 +29,12 @@ class Role(enum.StrEnum):
     AGENT = "agent"
 
 
-# sudo and sshd live in sbin on one family and in bin on another; sudoers must name the file that is run.
+# Some live in sbin on one family and in bin on another, or have had two names; sudoers must name the file that is run.
 _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "ip6tables-save": ("/usr/sbin/ip6tables-save",),
     "iptables-save": ("/usr/sbin/iptables-save",),
     "nft": ("/usr/sbin/nft",),
+    "mysql": ("/usr/bin/mariadb", "/usr/bin/mysql"),
     "ss": ("/usr/bin/ss", "/usr/sbin/ss"),
     "sshd": ("/usr/sbin/sshd",),
 }

@@ -19,7 +19,8 @@ Then its machines:
   password   sudo's password, where the account has to give one
   become     false: the inventory does not let the audit become root
   sudoers    the account that gets the printed sudoers lines
-  database_account  SQL that makes the account that gets the printed views of the database
+  database   the kind of database in which the account that audits gets one of its own, by the printed SQL, and an
+             option file for the promise db_options: OPTIONS
   port       where sshd listens (22, or 31122 where hardened), and where it did before `then`
   boots_at
   hardened   whether the guide is applied
@@ -120,12 +121,11 @@ class Table:
                 host.write(f"/etc/sudoers.d/{row['sudoers']}", text, mode=0o440)
             if "wait" in self.head:
                 host.run(self._whole(self.head["wait"]), timeout=60)
-            if "database_account" in row:
-                account = row["database_account"] + "\n" + commands.database_account(row["as"], "pandora")
-                host.run("mysql", input=account, timeout=60)
             baseline = self._accepted(host) if row.get("accepted") else None
             if "then" in row:
                 host.run(self._whole(row["then"]), timeout=60)
+            if "database" in row:
+                _database_account(host, row["database"], row.get("as", "audit"))
             host.port = port
             return self._answers(host, _target(host, row, baseline), row.get("password"))
 
@@ -156,6 +156,17 @@ def _each_image(row: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**row, "image": image, "machine": f"{row['machine']}, {image}"} for image in images]
 
 
+# Where the account that audits finds its way into the database.
+_OPTIONS = "/etc/pandora-audit.cnf"
+
+
+def _database_account(host: lab.Host, kind: str, account: str) -> None:
+    # Where the server has no schema of Pandora FMS, its views cannot be made, and the others can.
+    client = "$(command -v mariadb || command -v mysql) --force"
+    host.run(client, input=commands.database_account(kind, account, "pandora"), timeout=60, check=False)
+    host.write(_OPTIONS, f"[client]\nuser={account}\n", mode=0o600, owner=account)
+
+
 def _listen(host: lab.Host, port: int) -> None:
     host.port = port
 
@@ -178,6 +189,8 @@ def _target(host: lab.Host, row: dict[str, Any], baseline: str | None = None) ->
 def _promise(value: str | list[str], host: lab.Host) -> str | tuple[str, ...]:
     if not isinstance(value, str):
         return tuple(str(_promise(each, host)) for each in value)
+    if value == "OPTIONS":
+        return _OPTIONS
     if value == "CA":
         return str(images.tls() / "ca.pem")
     return _lab_key() if value == "LAB" else value.replace("ADDRESS", host.address).replace("ROOT", str(ROOT))

@@ -35,8 +35,7 @@ def host() -> Iterator[lab.Host]:
     lab.required()
     with lab.boot("database", hardened=True) as booted:
         booted.run("mysql pandora", input=PLANT)
-        account = "CREATE USER nosudo@localhost IDENTIFIED VIA unix_socket;\n"
-        booted.run("mysql", input=account + commands.database_account("nosudo", "pandora"))
+        booted.run("mysql", input=commands.database_account("mariadb", "nosudo", "pandora"))
         booted.write("/home/nosudo/audit.cnf", "[client]\nuser=nosudo\n")
         yield booted
 

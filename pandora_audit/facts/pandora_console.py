@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.across import Across, Look
+from pandora_audit.database_views import SCHEMA
 from pandora_audit.fact import Fact
 from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.offence import Offence, Offences
@@ -77,10 +78,6 @@ _TABLES: Mapping[str, tuple[int, str]] = {
 }
 
 
-VIEWS = "pandora_audit"
-"""The schema of the views through which an account of the audit's own sees the tables, and no secret in them."""
-
-
 def _statements(promises: Promises) -> str:
     """What is asked: of the views where the site gave the audit an account of its own, else of the tables."""
     lines = []
@@ -92,10 +89,10 @@ def _statements(promises: Promises) -> str:
 
 def views(schema: str) -> str:
     """The SQL that makes the views, for a database administrator to run."""
-    lines = [f"CREATE DATABASE IF NOT EXISTS {VIEWS};", f"USE `{schema}`;"]
+    lines = [f"USE `{schema}`;"]
     for tag, (columns, text) in _TABLES.items():
         names = ", ".join(f"c{number}" for number in range(1, columns + 1))
-        lines.append(f"CREATE OR REPLACE SQL SECURITY DEFINER VIEW {VIEWS}.`{tag}` ({names}) AS SELECT {text};")
+        lines.append(f"CREATE OR REPLACE SQL SECURITY DEFINER VIEW {SCHEMA}.`{tag}` ({names}) AS SELECT {text};")
     return "\n".join(lines) + "\n"
 
 
@@ -114,7 +111,7 @@ def _question(promises: Promises) -> Ask:
     return Ask(
         key=_KEY,
         sh="c=$(command -v mariadb || command -v mysql) || { echo 'no client of the database is here' >&2; exit 3; }; "
-        f'exec "$c" {options}{words} --database={VIEWS if promises.db_options else promises.db_schema}',
+        f'exec "$c" {options}{words} --database={SCHEMA if promises.db_options else promises.db_schema}',
         if_all=not promises.db_options,
         stdin=_statements(promises).encode(),
         seconds=20,
