@@ -55,7 +55,8 @@ def test_a_line_is_read_as_the_server_reads_it(line: str, name: str, value: str 
 
 
 def test_groups_comments_and_releases() -> None:
-    text = "# no=1\n[client]\na=1\n[mysqld-5.7]\nb=1\n[mariadb-10.11]\nc=1\n; d=1\n[ server ]\ne=1\n[mysqld]x\nf=1"
+    text = "# no=1\n[client]\na=1\n[mysqld-5.7]\nb=1\n[mariadb-10.11]\nc=1\n; d=1\n"
+    text += "[server ]\ne=1\n[ server]\ng=1\n[mysqld]x\nf=1"
     assert options(text) == [("c", "1"), ("e", "1"), ("f", "1")]
 
 
@@ -292,3 +293,36 @@ def test_the_printed_account_reads_its_views_and_no_secret(image: str, dialect: 
             done = host.run(ask, input=f"{statement};", check=False)
             assert done.returncode != 0, statement
             assert re.search(r"denied|doesn't exist|You are not owner", done.stderr), done.stderr
+
+
+TRAPS = """
+[client]
+user=x
+[mysqld]
+bind-address = 127.0.0.1 # as agreed
+  loose-ssl_ca='/a b#c.pem'
+sql-mode=""
+skip-networking
+init_connect="SET NAMES 'x'"
+path = a\\\\sb\\\\\\\\c
+[mysqld-5.7]
+port=1
+[mariadb-10.11]
+port = 3307
+!includedir /etc/mysql/traps.d/
+[ server ]
+not-of-this=1
+"""
+
+
+def test_the_same_is_read_as_by_the_products_own_program() -> None:
+    lab.required()
+    with lab.boot("database") as host:
+        host.write("/etc/mysql/mariadb.cnf", TRAPS)
+        for name in ("2.cnf", "10.cnf", "no.conf"):
+            host.write(f"/etc/mysql/traps.d/{name}", f"[mariadb]\nport={name}\n")
+        mine = my_cnf.written(my_cnf.files(host.run(mysql._OPTIONS.sh).stdout.splitlines()), MARIADB)
+        said = host.run(f"my_print_defaults {' '.join(sorted(MARIADB))}").stdout.splitlines()
+    theirs = [(option.name, option.value) for option in my_cnf.arguments(said, "")]
+    assert [(option.name, option.value) for option in mine.options] == theirs
+    assert ("port", "2.cnf") in theirs

@@ -100,8 +100,6 @@ CONSOLE_CONF = Ask(
 )
 ADDRESSES = Ask(key="addresses", sh="ip -o addr show; uname -n | sed 's/^/name /'")
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 
 @dataclass(frozen=True)
 class Link:

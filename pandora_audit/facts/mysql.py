@@ -81,6 +81,7 @@ _INNER = re.compile(r"(docker|veth|br-|virbr|lxc|lxd|cni|podman|vnet|tap)")
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 
 @dataclass(frozen=True, order=True)
@@ -359,23 +360,19 @@ class Mysql(Fact):
         if off is not None and my_cnf.truth(off.value):
             return [], off.where
         bind = self._will("bind_address")
-        return _bound(bind, "*", self._port("port")), bind.where if bind else ""
+        return _bound(bind, self._port("port")), bind.where if bind else ""
 
     def exposed(self, clients: tuple[str, ...] | None) -> Offences:
         """Where it listens and nobody promised a client. Raises ToDecide where only the site knows its clients."""
         offences = self._strays(self._clients_listeners, "process", "", clients)
         try:
-            offences += self._strays(*self._next(self._next_listeners), clients)
+            listeners, cause = self._next_listeners
+            offences += self._strays(listeners, "next start", cause, clients)
         except NotObserved:
             if not offences:
                 raise
         self._decide(offences, clients)
-        listeners = ", ".join(map(str, self._clients_listeners)) or "its socket only"
-        return Offences(offences, f"listens on {listeners}")
-
-    @staticmethod
-    def _next(found: tuple[list[_Listener], str]) -> tuple[list[_Listener], str, str]:
-        return found[0], "next start", found[1]
+        return Offences(offences, f"listens on {', '.join(map(str, self._clients_listeners)) or 'its socket only'}")
 
     def second_doors(self, clients: tuple[str, ...] | None) -> Offences:
         """The same for the X protocol and the port for administrators."""
@@ -384,8 +381,8 @@ class Mysql(Fact):
         running = self._listening(*self._second_ports)
         offences = self._strays(running, "process", "", clients)
         try:
-            for found in self._next_second_doors():
-                offences += self._strays(*self._next(found), clients)
+            for listeners, cause in self._next_second_doors():
+                offences += self._strays(listeners, "next start", cause, clients)
         except NotObserved:
             if not offences:
                 raise
@@ -397,10 +394,10 @@ class Mysql(Fact):
         ships_it = self.release >= (8, 0)
         if ships_it if plugin is None else my_cnf.truth(plugin.value) is not False:
             bind = self._will("mysqlx_bind_address")
-            yield _bound(bind, "*", self._port("mysqlx_port")), bind.where if bind else ""
+            yield _bound(bind, self._port("mysqlx_port")), bind.where if bind else ""
         admin = self._will("admin_address")
         if admin is not None and admin.value:
-            yield _bound(admin, "", self._port("admin_port")), admin.where
+            yield _bound(admin, self._port("admin_port")), admin.where
 
     def _strays(
         self, listeners: Iterable[_Listener], layer: str, cause: str, clients: tuple[str, ...] | None
@@ -417,20 +414,19 @@ class Mysql(Fact):
         if not clients:
             return ""
         promised, names = networks(clients)
-        reached = self._reached_by(listener)
-        networks_here = [interface.network for _, interface in self._link.own_networks]
-        routed = any(not any(_meet(client, here) for here in networks_here) for client in promised)
-        for interface in reached:
-            public = interface.ip.is_global
-            fits = any(_meet(client, interface.network) for client in promised)
-            fits = fits or (
-                (routed or bool(names)) and (not public or bool(names) or any(n.is_global for n in promised))
-            )
-            if not fits:
-                return f", from whose side ({interface.ip}) no promised client comes"
-        return None
+        here = [interface.network for _, interface in self._link.own_networks]
+        routed = any(not any(_meet(client, network) for network in here) for client in promised)
 
-    def _reached_by(self, listener: _Listener) -> list[ipaddress.IPv4Interface | ipaddress.IPv6Interface]:
+        def brings_one(interface: _Interface) -> bool:
+            if names or any(_meet(client, interface.network) for client in promised):
+                return True
+            # From behind a router they may come to any address, but to a public one only if they are public.
+            return routed and (not interface.ip.is_global or any(client.is_global for client in promised))
+
+        strange = [interface.ip for interface in self._reached_by(listener) if not brings_one(interface)]
+        return f", to whose address {strange[0]} no promised client comes" if strange else None
+
+    def _reached_by(self, listener: _Listener) -> list[_Interface]:
         """The machine's own addresses at which a listener is reached from outside."""
         own = [
             interface
@@ -740,9 +736,9 @@ def _meet(one: _Network, other: _Network) -> bool:
     return one.version == other.version and one.overlaps(other)
 
 
-def _bound(option: Option | None, default: str, port: int) -> list[_Listener]:
-    """The listeners of a list of addresses; an empty one means all."""
-    text = (option.value if option is not None else default) or "*"
+def _bound(option: Option | None, port: int) -> list[_Listener]:
+    """The listeners of a list of addresses; none, or an empty one, means all."""
+    text = (option.value if option is not None else "") or "*"
     words = [word.strip().partition("/")[0] for word in text.split(",")]
     return [_Listener(word, port) for word in words if word]
 

@@ -118,7 +118,7 @@ def _read(
             name, closed, _ = text[1:].partition("]")
             if not closed:
                 raise Unreadable(f"{where}: a group without its bracket, at which the server gives up")
-            group = name.strip()
+            group = name.rstrip()  # as both products do: a blank before the name is part of it
         elif group is None:
             raise Unreadable(f"{where}: an option before any group, at which the server gives up")
         elif wanted is None or group in wanted:
@@ -177,8 +177,9 @@ def _value(text: str) -> str:
 
 
 def arguments(words: Iterable[str], where: str) -> tuple[Option, ...]:
-    """The options of a command line."""
-    return tuple(_option(word, where) for word in words if word.startswith("--") and len(word) > 2)
+    """The options of a command line, in which quotes and ``#`` are part of a value."""
+    split = (word.partition("=") for word in words if word.startswith("--") and len(word) > 2)
+    return tuple(Option(_name(name), value if equals else None, where) for name, equals, value in split)
 
 
 def resolved(option: Option, variables: Collection[str], others: Collection[str] = ()) -> Option:
