@@ -1,0 +1,455 @@
+"""The Pandora FMS agent of a Unix machine: what its file says, what runs, and who may change what it executes."""
+
+from __future__ import annotations
+
+import fnmatch
+import ipaddress
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from pandora_audit.fact import Fact, Seen
+from pandora_audit.facts.sshd import nothing_withheld
+from pandora_audit.formats import agent_conf
+from pandora_audit.formats.agent_conf import AgentConf, Module, Setting
+from pandora_audit.offence import Offence, Offences
+from pandora_audit.question import Ask, NotObserved, Question, Role, Unreadable
+from pandora_audit.verdict import NotApplicable, ToDecide
+
+# The vendor's place, Debian's, and the folder that Debian's agent is started with.
+_PLACES = ("/etc/pandora", "/etc/pandorafms", "/var/lib/pandorafms/agent")
+_FILES = tuple(f"{place}/pandora_agent.conf" for place in _PLACES)
+_FOLDERS = tuple(
+    f"{top}/{name}"
+    for top in (*_PLACES, "/usr/share/pandora_agent")
+    for name in ("plugins", "collections", "commands", "ref")
+)
+_PROGRAMS = (
+    *(f"/usr/bin/{name}" for name in ("pandora_agent", "pandora_agent_exec", "tentacle_client")),
+    "/usr/sbin/pandora_agent",
+)
+
+# Values that may hold a secret stay on the host: passwords, whatever is executed (but for the names of plugins, and the
+# arguments of those that read logs or take inventories), custom fields, macros.
+_KEEP = r"""
+/^[^:]*:[0-9]+:[[:space:]]*(#|$)/d
+s/(-x[[:space:]]*)('[^']*'|"[^"]*"|[^[:space:]]+)/\1…/g
+t next
+:next
+s/^([^:]*:[0-9]+:[[:space:]]*([a-z_]*(pwd|password|pass)|rmm_[a-z_]*opts)[[:space:]]+).*/\1…/p
+t
+/^[^:]*:[0-9]+:[[:space:]]*module_plugin[[:space:]].*(grep_log|inventory)/{p;d}
+s/^([^:]*:[0-9]+:[[:space:]]*module_plugin[[:space:]]+(([^[:space:]]*\/)?(perl|python3?|ba?sh|env)[[:space:]]+)?[^[:space:]]+).*/\1/p
+t
+/^[^:]*:[0-9]+:[[:space:]]*module_(begin|end|name|type|disabled|regexp)([[:space:]]|$)/{p;d}
+s/^([^:]*:[0-9]+:[[:space:]]*module_[a-z_]+[[:space:]]).*/\1…/p
+t
+/^[^:]*:[0-9]+:[[:space:]]*(custom_field|macro|module)/d
+p
+"""
+
+
+def _conf(key: str, *paths: str) -> Ask:
+    """The lines of these files; of a folder, of every file in it."""
+    return Ask(key=key, argv=("grep", "-arnHs", "-e", "^", *paths), root=True, only_if=Role.AGENT, keep=_KEEP)
+
+
+_CONF = _conf("agent-conf", *_FILES)
+# A process that nobody shows is no process that does not run: of process 1 everybody knows that it runs.
+_PROCESSES = Ask(
+    key="agent-processes",
+    sh="date +%s; ps -p 1 -o pid=; ps -eo ruid=,euid=,etimes=,args=",
+    only_if=Role.AGENT,
+    keep=r"""
+/^ *[0-9]+$/p
+s/^( *[0-9]+ +[0-9]+ +[0-9]+ )(([^ ]*\/)?perl[0-9.]* +(-[^ ]+ +)*)?(([^ ]*\/)?pandora_agent( .*)?)$/\1\5/p
+""",
+)
+_STAT = ("stat", "-L", "-c", "%a:%U:%G:%Y:%F:%n")
+_MODES = Ask(
+    key="agent-modes",
+    argv=(
+        *_STAT,
+        *_FILES,
+        *_PROGRAMS,
+        "/etc",
+        *_PLACES,
+        "/usr/share/pandora_agent",
+        "/usr/bin",
+    ),
+    root=True,
+    only_if=Role.AGENT,
+)
+_CODE = Ask(
+    key="agent-code",
+    argv=(
+        *("find", "-L", *_FOLDERS, "-maxdepth", "4"),
+        *("-perm", "/022", "-exec", *_STAT, "{}", "+"),
+        *("-o", "-not", "-user", "root", "-exec", *_STAT, "{}", "+"),
+    ),
+    root=True,
+    seconds=20,
+    only_if=Role.AGENT,
+)
+
+
+@dataclass(frozen=True)
+class _Process:
+    """A running agent: whose it is, when it started (seconds since the epoch), and its configuration file."""
+
+    real: int
+    effective: int
+    started: float
+    file: str
+
+
+@dataclass(frozen=True)
+class _Mode:
+    """Who may do what with a file."""
+
+    bits: int
+    owner: str
+    group: str
+    changed: int
+    kind: str
+    path: str
+
+    def alterable_by(self, owners: Collection[str]) -> str:
+        """Who else than these owners may alter it, as a phrase; empty for nobody."""
+        if self.owner not in owners:
+            return f"{self.path} belongs to {self.owner}"
+        if self.bits & 0o002 and not (self.bits & 0o1000 and self.kind == "directory"):
+            return f"{self.path} may be altered by everybody (mode {self.bits:o})"
+        if self.bits & 0o020 and self.group not in owners:
+            return f"{self.path} may be altered by the group {self.group} (mode {self.bits:o})"
+        return ""
+
+
+def _modes(lines: Iterable[str]) -> dict[str, _Mode]:
+    found = (re.fullmatch(r"([0-7]{1,5}):([^:]*):([^:]*):(\d{1,12}):([^:]*):(/.*)", line) for line in lines)
+    rows = (each.groups() for each in found if each)
+    return {
+        path: _Mode(int(bits, 8), owner, group, int(changed), kind, path)
+        for bits, owner, group, changed, kind, path in rows
+    }
+
+
+class PandoraAgent(Fact):
+    """The agent of Pandora FMS."""
+
+    role = Role.AGENT
+    questions = (_CONF, _PROCESSES, _MODES, _CODE)
+
+    @classmethod
+    def then(cls, seen: Seen) -> tuple[Question, ...]:
+        agent = cls(seen)
+        places = sorted({_place(each.value) for each in agent._main.includes if each.value.startswith("/")})
+        included = (_conf(f"{_CONF.key}@included", *places),) if places else ()
+        return (*included, Ask(key=f"{_MODES.key}@temporal", argv=(*_STAT, agent._main["temporal"].value)))
+
+    # --- what is written ---
+
+    @cached_property
+    def _lines(self) -> list[agent_conf.Line]:
+        return agent_conf.lines(self.answers[_CONF.key].lines)
+
+    @cached_property
+    def file(self) -> str:
+        """The file that the agent reads: the one that it was started with, or the first that is there."""
+        there = list(dict.fromkeys(line.file for line in self._lines))
+        if not there:
+            raise Unreadable("the agent's configuration says nothing, or could not be read")
+        started = [each.file for each in self._processes]
+        if started and started[0] not in there:
+            raise NotObserved(f"the agent runs with {started[0]}, which was not looked into")
+        return started[0] if started else there[0]
+
+    @cached_property
+    def _main(self) -> AgentConf:
+        return agent_conf.read(self._own_lines)
+
+    @cached_property
+    def _own_lines(self) -> list[agent_conf.Line]:
+        file = self.file
+        return [line for line in self._lines if line.file == file]
+
+    @cached_property
+    def conf(self) -> AgentConf:
+        """The agent's configuration with what it includes. Raises NotObserved when an included file was not seen."""
+        if not self._main.includes:
+            return self._main
+        answer = self.answers[f"{_CONF.key}@included"]
+        patterns = [each.value.strip() for each in self._main.includes]
+        included = [
+            line
+            for line in agent_conf.lines(answer.lines)
+            if any(fnmatch.fnmatchcase(line.file, word) for pattern in patterns for word in pattern.split())
+        ]
+        return agent_conf.read(self._own_lines, included)
+
+    def setting(self, token: str) -> Setting:
+        """The effective value of a general token; only the main file sets one."""
+        return self._main[token]
+
+    # --- what runs ---
+
+    @cached_property
+    def _processes(self) -> tuple[_Process, ...]:
+        lines = self.answers[_PROCESSES.key].lines
+        alone = [line.strip() for line in lines if re.fullmatch(r" *\d{1,12}", line)]
+        if len(alone) < 2:
+            raise NotObserved("this account is not shown the processes of others")
+        rows = [line.split(None, 4) for line in lines if len(line.split(None, 4)) > 3]
+        return tuple(
+            _Process(int(real), int(effective), int(alone[0]) - int(age), _started_with(" ".join(words)))
+            for real, effective, age, *words in rows
+            if re.fullmatch(r"\d{1,10} \d{1,10} \d{1,10}", f"{real} {effective} {age}")
+        )
+
+    @cached_property
+    def runs(self) -> bool:
+        return bool(self._processes)
+
+    @cached_property
+    def _running(self) -> _Process:
+        """The running agent. Raises NotApplicable when none runs."""
+        if not self._processes:
+            raise NotApplicable("no agent runs")
+        return self._processes[0]
+
+    @cached_property
+    def unread_changes(self) -> Offences:
+        """The configuration, where it was written after the agent started."""
+        file = self._mode(self.file)
+        found = []
+        # ps counts whole seconds, and so does the file's date.
+        if file.changed > self._running.started + 2:
+            found.append(
+                Offence(subject=file.path, text=f"{file.path} was written after the agent started", layer="process")
+            )
+        return Offences(found, f"{file.path} is older than the agent's start")
+
+    @cached_property
+    def privileged(self) -> Offences:
+        """The superuser as whom the agent runs, by its real user: a command's shell may take the effective one back."""
+        real = self._running.real
+        text = "the agent runs as root" + (
+            " (pandora_user sets its effective user only)" if self._running.effective else ""
+        )
+        found = [Offence(subject="root", text=text, layer="process")] if real == 0 else []
+        return Offences(found, f"the agent's real user is {real}")
+
+    # --- sensitive EndPoints ---
+
+    @cached_property
+    def remote_configuration(self) -> Offences:
+        """Where the agent takes its configuration from the server."""
+        setting = self.setting("remote_config")
+        found = [Offence(subject="remote_config", text="remote_config 1", layer="file", cause=setting.where)]
+        return Offences(found if setting.value == "1" else [], f"remote_config {setting.value or 'empty'}")
+
+    @cached_property
+    def remote_execution(self) -> Offences:
+        """The other ways by which somebody else makes the agent execute or relay something."""
+        found = [_remote("file_collection", each) for each in self.conf.collections]
+        found += [_remote("cmd_file", each) for each in self.conf.commands]
+        switches = {"udp_server": _is_one, "proxy_mode": _is_true, "rmm_enabled": _is_true}
+        for token, is_on in switches.items():
+            if is_on(self.setting(token).value):
+                found.append(_remote(token, self.setting(token)))
+        return Offences(found, "no collection, no remote command, no UDP server, no proxy, no remote management")
+
+    def sensitive(self, offences: Offences, promised: bool | None) -> Offences:
+        """Offences that count where the EndPoint is sensitive. Raises ToDecide or NotApplicable where they do not."""
+        if not offences or promised:
+            return offences
+        if promised is None:
+            raise ToDecide(f"{offences}: unmet if this EndPoint is sensitive (audit_sensitive)")
+        raise NotApplicable("the site says that this EndPoint is not sensitive")
+
+    def superuser(self, *, promised: bool | None) -> Offences:
+        """The same for an agent that is to run without superuser."""
+        if self.privileged and not promised:
+            if promised is None:
+                raise ToDecide(f"{self.privileged}: unmet if it needs no superuser here (audit_unprivileged)")
+            raise NotApplicable("the site says that this agent needs the superuser")
+        return self.privileged
+
+    # --- the way to Tentacle ---
+
+    @cached_property
+    def clear_text(self) -> Offences:
+        """The servers to which the agent sends without TLS. NotApplicable where nothing leaves the machine."""
+        found = [each for prefix in self._ways for each in self._in_the_clear(prefix)]
+        return Offences(found, "the agent sends through TLS")
+
+    @cached_property
+    def unverified(self) -> Offences:
+        """The servers that the agent sends to without verifying whom it talks to."""
+        found = [
+            Offence(
+                subject=f"{prefix}server_opts", text=f"{prefix}server_opts names no CA (-f)", layer="file", cause=cause
+            )
+            for prefix in self._ways
+            if "f" not in (options := self._options(prefix))[0] and (cause := options[1]) is not None
+        ]
+        return Offences(found, "server_opts names the CA that the server's certificate must chain to (-f)")
+
+    @cached_property
+    def _ways(self) -> tuple[str, ...]:
+        """The prefixes of the servers' tokens: "" for the first, "secondary_" where a second is used."""
+        prefixes = ["", "secondary_"] if self.setting("secondary_mode").value in ("always", "on_error") else [""]
+        beyond = [each for each in prefixes if not self._stays(each)]
+        if not beyond:
+            raise NotApplicable("the agent sends to its own machine only")
+        return tuple(beyond)
+
+    def _stays(self, prefix: str) -> bool:
+        mode = self.setting(f"{prefix}transfer_mode").value
+        return mode == "local" or _is_loopback(self.setting(f"{prefix}server_ip").value)
+
+    def _options(self, prefix: str) -> tuple[frozenset[str], str]:
+        """The client's options for one server, and where they are set."""
+        opts, ssl = self.setting(f"{prefix}server_opts"), self.setting(f"{prefix}server_ssl")
+        letters = agent_conf.client_options(opts.value) | (frozenset("c") if ssl.value in ("1", "yes") else frozenset())
+        return letters, opts.where or ssl.where
+
+    def _in_the_clear(self, prefix: str) -> Iterator[Offence]:
+        mode = self.setting(f"{prefix}transfer_mode")
+        letters, where = self._options(prefix)
+        ssl = self.setting(f"{prefix}server_ssl")
+        said = ""
+        if mode.value == "ftp":
+            said, where = f"{prefix}transfer_mode ftp", mode.where
+        elif mode.value == "tentacle" and not letters & {"c", "e"}:
+            said, where = f"{prefix}server_ssl {ssl.value}", ssl.where
+        elif mode.value == "tentacle" and {"c", "e"} <= letters:
+            said = f"{prefix}server_ssl and -e exclude each other: tentacle_client refuses, and nothing is sent"
+        if said:
+            yield Offence(subject=f"{prefix}server_ssl", text=said, layer="file", cause=where or self.file)
+
+    # --- files ---
+
+    def _mode(self, path: str) -> _Mode:
+        found = _modes(self.answers[_MODES.key].lines).get(path)
+        if found is None:
+            raise NotObserved(f"the mode of {path} was not told")
+        return found
+
+    @cached_property
+    def readable_configuration(self) -> Offences:
+        """Who reads the configuration, or alters it, besides its owner."""
+        file, folder = self._mode(self.file), self._mode(self.file.rpartition("/")[0])
+        texts = [each.alterable_by(self._runs_as) for each in (file, folder)]
+        if file.bits & 0o004 and folder.bits & 0o001:
+            texts.append(f"{file.path} may be read by everybody (mode {file.bits:o})")
+        return Offences(
+            [Offence(subject=file.path, text=text, layer="file") for text in texts if text],
+            f"{file.path}: {file.owner}, mode {file.bits:o}",
+        )
+
+    @cached_property
+    def _runs_as(self) -> frozenset[str]:
+        """Root, and the account that owns the agent's own program where the agent does not run as root."""
+        if self._processes and self._processes[0].real != 0:
+            return frozenset({"root", self._mode(self.file).owner})
+        return frozenset({"root"})
+
+    @cached_property
+    def alterable_code(self) -> Offences:
+        """What the agent executes and others than root, or than the account that it runs as, may alter."""
+        entries: dict[str, _Mode] = {}
+        for question in (_MODES, _CODE):
+            entries |= _modes(self.answers[question.key].lines)
+            nothing_withheld(self.answers[question.key])
+        if not any(path in entries for path in _PROGRAMS):
+            raise NotObserved(f"none of {', '.join(_PROGRAMS)} is there: the agent's programs lie elsewhere")
+        wrong = {path: text for path, each in entries.items() if (text := each.alterable_by(self._runs_as))}
+        wrong = {path: text for path, text in wrong.items() if path not in _FILES}
+        tops = {path: text for path, text in wrong.items() if not any(path.startswith(f"{other}/") for other in wrong)}
+        found = (Offence(subject=path, text=text, layer="file") for path, text in sorted(tops.items()))
+        return Offences(found, "only root may alter the agent's programs, plugins, collections and commands")
+
+    @cached_property
+    def open_temporal(self) -> Offences:
+        """The folder in which data waits, where others may read or write it."""
+        setting = self.setting("temporal")
+        folder = setting.value.rstrip("/")
+        answer = self.answers[f"{_MODES.key}@temporal"]
+        text = ""
+        if folder in _SHARED:
+            text = f"temporal is {folder}, which everybody shares"
+        elif b"Permission denied" not in answer.err:  # otherwise a folder above it keeps others out
+            found = _modes(answer.succeeded().lines).get(setting.value)
+            if found is None:
+                raise Unreadable(f"the mode of {folder} was not understood")
+            if found.bits & 0o007:
+                text = f"{folder} is open to everybody (mode {found.bits:o})"
+        offences = [Offence(subject=folder, text=text, layer="file", cause=setting.where)] if text else []
+        return Offences(offences, f"{folder} is closed to others")
+
+    # --- what it watches ---
+
+    def watches(self, paths: Iterable[str]) -> Module | None:
+        """The module that reads one of these logs: a log module, or a plugin that greps it; None for none."""
+        wanted = tuple(paths)
+        for each in self.conf.modules:
+            words = [word.strip("\"'") for word in each.parameters.split()]
+            if each.kind == "log" and words and words[0] in wanted:
+                return each
+            if each.kind == "plugin" and any("grep_log" in word for word in words) and set(words) & set(wanted):
+                return each
+        return None
+
+    @cached_property
+    def security_plugin(self) -> Module | None:
+        """The line that runs one of the vendor's security plugins; None for none."""
+        return next(
+            (each for each in self.conf.modules if each.kind == "plugin" and _is_security(each.parameters)), None
+        )
+
+
+_SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  (the folders that a claim forbids)
+_SECURITY_PLUGINS = ("basic_security", "basic_security_v2", "pandora_security_check")
+
+
+def _is_security(command: str) -> bool:
+    words = [word.strip("\"'").rpartition("/")[2] for word in command.split()[:2]]
+    return any(word in _SECURITY_PLUGINS for word in words)
+
+
+def _place(pattern: str) -> str:
+    """The folder that the files of a pattern lie in; the file itself where it is no pattern."""
+    return pattern.rpartition("/")[0] + "/" if set(pattern) & set("*?[{ ") else pattern
+
+
+def _started_with(command: str) -> str:
+    """The configuration file of a running agent: its first argument is the folder, a second one names the file."""
+    words = command.split()[1:]
+    folder = words[0].rstrip("/") if words else "/etc/pandora"
+    return f"{folder}/{words[1] if len(words) > 1 else 'pandora_agent.conf'}"
+
+
+def _is_one(value: str) -> bool:
+    """As Perl compares with 1: by the number that the text begins with."""
+    return re.match(r"\s*\+?0*1(\.0*)?(?![\d.])", value) is not None
+
+
+def _is_true(value: str) -> bool:
+    """As Perl understands a condition."""
+    return value not in ("", "0")
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _remote(token: str, setting: Setting) -> Offence:
+    text = f"{token} {setting.value}"[:200]
+    return Offence(subject=text, text=text, layer="file", cause=setting.where)
