@@ -246,12 +246,7 @@ class Updates(Fact):
 
     def _age(self, archive: apt.Archive) -> int:
         """How many days ago an archive was as its list shows it."""
-        mine = [
-            each.date
-            for each in self._release_files
-            if (each.origin, each.label, each.codename) == (archive.origin, archive.label, archive.codename)
-            if each.date
-        ]
+        mine = [each.date for each in self._release_files if each.is_of(archive) and each.date]
         if not mine:
             raise NotObserved(f"the list of {archive.name} does not say of when it is")
         return self._days_since(min(mine).timestamp())

@@ -30,6 +30,11 @@ class Archive:
             name.endswith("-security") for name in (self.suite, self.codename)
         )
 
+    def is_of(self, other: Archive) -> bool:
+        """Whether this is the other's Release file. One that names no suite has its code name alone."""
+        mine, others = (self.origin, self.label, self.codename), (other.origin, other.label, other.codename)
+        return mine == others and self.suite in ("", other.suite)
+
     @property
     def name(self) -> str:
         return " ".join(dict.fromkeys(filter(None, (self.label or self.origin, self.codename or self.suite))))
