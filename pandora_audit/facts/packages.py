@@ -263,7 +263,7 @@ class Packages(Fact):
         listed = [*settings.get("Unattended-Upgrade::Package-Blacklist", ())]
         if any(settings.get("Unattended-Upgrade::Package-Whitelist", ())):
             return False
-        # A black list holds Python patterns; one that this program cannot read keeps everything out.
+        # A black list holds patterns, which begin where the name does.
         return any("security" in each.lower() for each in origins) and not any(
             _may_match(pattern, package) for pattern in listed if pattern
         )
@@ -271,6 +271,5 @@ class Packages(Fact):
 
 def _may_match(pattern: str, name: str) -> bool:
     """Whether a pattern of the machine's may match a package's name; it is not run, for it may be meant to hang."""
-    literal = re.match(r"[a-z0-9.+-]*", pattern.removeprefix("^"))
-    begins = literal[0].rstrip(".") if literal else ""
-    return name.startswith(begins.rstrip("+*?-.")) or not begins
+    literal = re.match(r"(?:[a-z0-9-](?![?*{]))*", pattern.removeprefix("^"))
+    return "|" in pattern or literal is None or name.startswith(literal[0])

@@ -62,7 +62,7 @@ _DPKG_LOG = Ask(
     limit=1024 * 1024,
     seconds=15,
 )
-# dnf itself leaves lines in its own logs; nothing else of it does, and -C fetches nothing.
+# -C fetches nothing. dnf writes each of its runs into its logs, and opens rpm's database, as `rpm` does; no more.
 _ADVISORIES = Ask(
     key="dnf-advisories",
     argv=("dnf", "-C", "-v", "--disableexcludes=all", "updateinfo", "list", "--security"),
