@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 
 import pytest
@@ -13,6 +14,7 @@ from pandora_audit.facts.packages import _may_match
 from pandora_audit.facts.releases import _numbers
 from pandora_audit.facts.restarts import _flavour, _order
 from pandora_audit.formats import apt, dnf, dpkg
+from pandora_audit.question import Unreadable
 
 TEXT = st.text(alphabet=st.characters(blacklist_characters="\n"), max_size=80)
 WORDS = st.lists(
@@ -38,7 +40,8 @@ def test_nothing_that_a_machine_says_breaks_a_reader(reader) -> None:  # type: i
     @settings(max_examples=60, deadline=None)
     @given(LINES)
     def reads(lines: list[str]) -> None:
-        reader(lines)
+        with contextlib.suppress(Unreadable):
+            reader(lines)
 
     reads()
 
@@ -174,6 +177,26 @@ def test_dates_of_advisories_in_either_form() -> None:
 def test_names_of_packages_hold_dashes() -> None:
     (found,) = dnf.advisories(["i RHSA-2026:1 Low/Sec. a-b-c-1:1.0-2.el9.x86_64 2026-01-05 00:00:00"])
     assert (found.package, found.updated) == ("a-b-c", datetime.date(2026, 1, 5))
+
+
+@pytest.mark.parametrize("row", ["RHSA-2026:1 Low/Sec. a-1.0-2.el9.x86_64", "A-1 security a-1-2.x86_64 5. Jan 2026"])
+def test_an_advisory_in_another_form_is_not_passed_over(row: str) -> None:
+    with pytest.raises(Unreadable):
+        dnf.advisories([row])
+
+
+def test_long_rows_of_updates_go_on_in_the_next_line() -> None:
+    lines = [
+        "",
+        "a.noarch  1-2.el9  base",
+        "b-with-a-long-name.x86_64",
+        "      1:3-4.el9      appstream",
+        "Obsoleting Packages",
+    ]
+    assert dnf.offered([*lines, "c.noarch 5-6 base"]) == (
+        dnf.Offered("a", "1-2.el9", "base"),
+        dnf.Offered("b-with-a-long-name", "1:3-4.el9", "appstream"),
+    )
 
 
 def test_kernels_are_in_the_order_of_their_numbers() -> None:

@@ -38,7 +38,7 @@ class Inventories(Fact):
             return Offences([Offence(subject="agent", text="no agent of Pandora FMS is installed")], "")
         lines = [line for line in self._lines if category in line[1] or "all" in line[1] or not line[1]]
         if not lines:
-            others = "; ".join(f"{where} takes {', '.join(categories)}" for where, categories in self._lines)
+            others = "; ".join(f"{where} takes {', '.join(sorted(categories))}" for where, categories in self._lines)
             text = f"no line of the agent's configuration takes the {category} inventory"
             return Offences([Offence(subject=category, text=f"{text}{others and f' ({others})'}", layer="file")], "")
         found = []

@@ -55,7 +55,8 @@ RPM = Ask(
 DNF_REPOSITORIES = Ask(
     key="dnf-repositories",
     sh="set +f; grep -nHE '^(\\[|(enabled|gpgcheck|repo_gpgcheck|baseurl|mirrorlist|metalink|exclude|excludepkgs)"
-    "[[:space:]]*=)' /etc/yum.conf /etc/dnf/dnf.conf /etc/yum.repos.d/*.repo",
+    "[[:space:]]*=)' /etc/yum.conf /etc/dnf/dnf.conf /etc/yum.repos.d/*.repo;"
+    " grep -nHE '^[^#!]' /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list",
     keep=f"{_BARE_ADDRESS};p",
 )
 
@@ -141,13 +142,18 @@ class Packages(Fact):
         origins |= set(apt.OFFICIAL)
         return frozenset(line for line, archive in self.archives.items() if archive.origin in origins)
 
-    def from_distribution(self, name: str) -> bool:
-        """Whether a package's installed version is the distribution's: by its sources, or those of its others."""
+    def from_distribution(self, name: str) -> bool | None:
+        """Whether a package's installed version is the distribution's.
+
+        A version that no archive has any more came from where its others come from; None where those disagree.
+        """
         if self.family == REDHAT:
             return self.rpm_vendor == next((each.vendor for each in self.by_rpm if each.name == name), "")
         package = self.by_apt[name]
-        sources = package.sources or tuple(line for each in package.versions for line in each.sources)
-        return any(line in self._own for line in sources)
+        if package.sources:
+            return any(line in self._own for line in package.sources)
+        others = {line in self._own for each in package.versions for line in each.sources}
+        return None if len(others) > 1 else others == {True}
 
     @cached_property
     def without_source(self) -> tuple[str, ...]:
@@ -162,7 +168,9 @@ class Packages(Fact):
         """The packages that somebody keeps at their version."""
         if self.family == REDHAT:
             _, main = self._repositories
-            return tuple(f"{main[key]} ({key})" for key in ("exclude", "excludepkgs") if main.get(key))
+            excluded = (main.get(key, "") for key in ("exclude", "excludepkgs"))
+            locked = dnf.locked(self.answers[DNF_REPOSITORIES.key].lines)
+            return (*filter(None, excluded), *locked)
         return tuple(sorted(name for name, each in self.by_dpkg.items() if each.held))
 
     # --- Red Hat's family ---

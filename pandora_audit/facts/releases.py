@@ -91,7 +91,11 @@ class Releases(Fact):
         found, seen, unknown = [], [], []
         for part in parts:
             named = f"{part.package} {part.version}"
-            if self._packages.from_distribution(part.package):
+            ours = self._packages.from_distribution(part.package)
+            if ours is None:
+                unknown.append(f"nobody tells where {named} came from")
+                continue
+            if ours:
                 if self._may_end_before(part.package):
                     unknown.append(f"{named} is of an Application Stream, which may end before the distribution")
                 seen.append(f"{named}: the distribution's")
@@ -112,7 +116,7 @@ class Releases(Fact):
 
     def _parts(self) -> Iterator[Part]:
         """The installed parts, one package of each version."""
-        seen: set[tuple[str, str, bool]] = set()
+        seen: set[tuple[str, str, bool | None]] = set()
         for name, version in sorted(self._installed.items()):
             for kind, product, pattern in _PARTS:
                 # Debian's packages without a number only depend on others, and count their own versions.

@@ -57,8 +57,8 @@ s/^Commandline:.*[ \/]apt-get (.* )?upgrade( .*)?$/Full: nothing new/p
 _APT_STAMP = Ask(key="apt-stamp", sh="stat -c %Y /var/lib/apt/periodic/upgrade-stamp")
 _DPKG_LOG = Ask(
     key="dpkg-log",
-    sh="set +f; cd /var/log && { ls -tr dpkg.log*.gz 2>/dev/null | xargs -r zcat;"
-    " cat dpkg.log.1 dpkg.log 2>/dev/null; } | grep -E ' (upgrade|status installed) ' | tail -n 4000; [ -r dpkg.log ]",
+    sh="set +f; cd /var/log && zcat -f dpkg.log* | grep -E ' (upgrade|status installed) ' | sort -s -k 1,2 |"
+    " tail -n 4000; [ -r dpkg.log ]",
     limit=1024 * 1024,
     seconds=15,
 )
@@ -88,8 +88,7 @@ _ISSUED = Ask(
 )
 _RPM_LOG = Ask(
     key="dnf-rpm-log",
-    sh="set +f; cd /var/log && cat dnf.rpm.log.* dnf.rpm.log 2>/dev/null | grep ' Upgraded: ' | tail -n 50;"
-    " [ -r dnf.rpm.log ]",
+    sh="set +f; cd /var/log && zcat -f dnf.rpm.log* | grep ' Upgraded: ' | sort | tail -n 50; [ -r dnf.rpm.log ]",
 )
 # Written at the first boot: a machine is not as old as the image that it came from.
 _FIRST_BOOT = Ask(key="first-boot", sh="stat -c %Y /etc/machine-id")
@@ -217,7 +216,7 @@ class Updates(Fact):
         _ = self._as_of
         if self._packages.family == REDHAT:
             return bool(self._offered)
-        return any(each.newer for each in self._packages.by_apt.values())
+        return any(each.candidate != each.installed for each in self._packages.by_apt.values())
 
     @cached_property
     def _as_of(self) -> str:
@@ -260,36 +259,36 @@ class Updates(Fact):
 
     def _apt_waiting(self) -> Iterator[Update]:
         for name, package in sorted(self._packages.by_apt.items()):
-            newer = [each for each in package.newer if each.sources]
-            # Of several the oldest has waited longest; an older one that was never installed waits all the same.
-            wanted = [each for each in newer if self._secures(name, each)]
+            wanted = [each for each in package.newer if self._secures(name, package, each)]
             if wanted:
-                yield self._apt_update(name, package, newer, wanted)
+                yield self._apt_update(name, package, wanted)
 
-    def _secures(self, name: str, version: apt.Version) -> bool:
+    def _archives(self, version: apt.Version) -> list[apt.Archive]:
+        return [self._packages.archives[line] for line in version.sources if line in self._packages.archives]
+
+    def _secures(self, name: str, package: apt.Package, version: apt.Version) -> bool:
         """Whether a version comes as a security update.
 
-        Authors' own archives do not tell such from others; of critical components what they publish counts as one.
+        Authors' own archives do not tell such from others; of critical components the version of theirs that apt would
+        take counts as one.
         """
-        archives = [self._packages.archives[line] for line in version.sources if line in self._packages.archives]
-        foreign = all(each.origin not in apt.OFFICIAL for each in archives)
+        archives = self._archives(version)
+        if any(each.secures for each in archives):
+            return True
+        theirs = archives and all(each.origin not in apt.OFFICIAL for each in archives)
+        if not theirs or version.number != package.candidate:
+            return False
         critical = _CRITICAL.match(self._packages.by_dpkg[name].source) is not None
-        return any(each.secures for each in archives) or (
-            foreign and critical and not self._packages.from_distribution(name)
-        )
+        return critical and not self._packages.from_distribution(name)
 
-    def _apt_update(
-        self, name: str, package: apt.Package, newer: list[apt.Version], wanted: list[apt.Version]
-    ) -> Update:
+    def _apt_update(self, name: str, package: apt.Package, wanted: list[apt.Version]) -> Update:
+        """The update of a package; of several versions that wait, the newest is named and the oldest archive counts."""
         at_most = self._days_since(self._unpacked(name))
         why_not = self._why_not(name, package)
         if why_not in ("", _KEPT_BACK):
             at_most = min(at_most, self._since_full_upgrade(name, taken=not why_not))
-        # By the date of an archive that has the version, or a later one, it was out.
-        later = newer[: newer.index(wanted[-1]) + 1]
-        ages = [self._age(self._packages.archives[line]) for each in later for line in each.sources]
-        at_least = max(ages, default=0)
-        archives = [self._packages.archives[line].name for line in wanted[0].sources]
+        at_least = max(self._age(archive) for version in wanted for archive in self._archives(version))
+        archives = [archive.name for archive in self._archives(wanted[0])]
         return Update(
             package=name,
             source=self._packages.by_dpkg[name].source,
@@ -448,7 +447,7 @@ class Updates(Fact):
     def _since(self) -> datetime.date:
         """The day of the machine's first boot."""
         text = self.answers[_FIRST_BOOT.key].succeeded().text.strip()
-        if not re.fullmatch(r"\d{1,12}", text):
+        if not re.fullmatch(r"\d{1,10}", text):
             raise Unreadable("the date of /etc/machine-id was not understood")
         return datetime.datetime.fromtimestamp(int(text), datetime.UTC).date()
 

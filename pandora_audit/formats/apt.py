@@ -137,7 +137,7 @@ def release_files(lines: Iterable[str]) -> tuple[Archive, ...]:
 def _date(text: str) -> datetime.datetime | None:
     try:
         found = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
@@ -150,7 +150,7 @@ class Source:
     """One source of packages, enabled.
 
     Args:
-        options: by lower-case name, with ``_`` and ``-`` alike written as ``-``.
+        options: by lower-case name.
         where: file and line.
     """
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pandora_audit.question import Unreadable
+
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
@@ -45,14 +47,20 @@ class Advisory:
 
 
 def advisories(lines: Iterable[str]) -> tuple[Advisory, ...]:
-    """The rows of ``dnf -v updateinfo list``: id, severity, package, date and time."""
+    """The rows of ``dnf -v updateinfo list --security``: id, severity, package, date and time.
+
+    Raises Unreadable for a row of an advisory in any other form.
+    """
     pattern = r"(?:[i*] )?(\S+) +(\S+) +(\S+)-[^-\s]+-[^-\s]+ +(\d{4}-\d\d-\d\d) \d\d:\d\d:\d\d"
-    rows = (re.fullmatch(pattern, line.strip()) for line in lines)
-    return tuple(
-        Advisory(id=row[1], severity=row[2], package=row[3], updated=day)
-        for row in rows
-        if row and (day := _day(row[4])) is not None
-    )
+    found = []
+    for line in lines:
+        row = re.fullmatch(pattern, line.strip())
+        day = _day(row[4]) if row else None
+        if row and day:
+            found.append(Advisory(id=row[1], severity=row[2], package=row[3], updated=day))
+        elif "/Sec." in line or " security " in line:
+            raise Unreadable(f"dnf's row of an advisory was not understood: {line.strip()[:100]}")
+    return tuple(found)
 
 
 def issued(lines: Iterable[str]) -> dict[str, datetime.date]:
@@ -91,14 +99,19 @@ class Offered:
 
 
 def offered(lines: Iterable[str]) -> tuple[Offered, ...]:
-    """The rows of ``dnf check-update``, without what would only replace another package."""
-    found = []
+    """The rows of ``dnf check-update``, without what would only replace another package.
+
+    A row that is too long for dnf goes on in the next line, after blanks.
+    """
+    rows: list[list[str]] = []
     for line in lines:
         if line.startswith("Obsoleting Packages"):
             break
-        if row := re.fullmatch(r"(\S+)\.[a-z0-9_]+ +(\S+) +(\S+) *", line):
-            found.append(Offered(*row.groups()))
-    return tuple(found)
+        if line.startswith(" ") and rows:
+            rows[-1] += line.split()
+        else:
+            rows.append(line.split())
+    return tuple(Offered(row[0].rpartition(".")[0], row[1], row[2]) for row in rows if len(row) == 3 and "." in row[0])
 
 
 @dataclass
@@ -157,6 +170,12 @@ def repositories(lines: Iterable[str]) -> tuple[tuple[Repository, ...], Mapping[
             own = main if section == "main" else found[section].own
             own[pair[1]] = (pair[2].strip(), where)
     return tuple(found.values()), {key: value for key, (value, _) in main.items()}
+
+
+def locked(lines: Iterable[str]) -> tuple[str, ...]:
+    """The versions that the versionlock plugin keeps, from ``grep -nH`` of its list."""
+    rows = (re.fullmatch(r"/\S*/versionlock\.list:\d{1,9}:(\S+)\s*", line) for line in lines)
+    return tuple(row[1] for row in rows if row)
 
 
 def caches(lines: Iterable[str]) -> dict[str, int]:
