@@ -50,6 +50,7 @@ def sshd_says(key: str, connection: Mapping[str, str]) -> Ask:
 
 SSHD_CONFIG = sshd_says("sshd-config", ANYBODY)
 
+OS_RELEASE = Ask(key="os-release", sh="cat /etc/os-release; echo; uname -r; uname -n")
 
 PASSWD = Ask(key="passwd", argv=("getent", "passwd"), keep="s/^([^:]*):[^:]*:/\\1:x:/p")
 GROUP = Ask(key="group", argv=("getent", "group"), keep="s/^([^:]*):[^:]*:/\\1:x:/p")

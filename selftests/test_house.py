@@ -19,7 +19,7 @@ PACKAGE = ROOT / "pandora_audit"
 
 # From the ground up: a module imports from the rooms above its own line only.
 ROOMS = (
-    ("version", "sitefile", "printable", "question", "verdict", "offence", "norms", "database_views"),
+    ("version", "sitefile", "printable", "question", "verdict", "offence", "norms", "database_views", "eol"),
     ("baseline",),
     ("promises", "formats"),
     ("questions",),

@@ -240,12 +240,12 @@ def test_the_command_line_prints_it() -> None:
 
 @pytest.mark.parametrize("dialect", Dialect)
 def test_the_printed_account_names_itself(dialect: Dialect) -> None:
-    text = commands.database_account(dialect, "audit")
+    text = commands.database_account(dialect, "audit", "pandora")
     assert "'audit'@'localhost'" in text
     assert set(re.findall(rf"VIEW {database_views.SCHEMA}\.(\w+)", text)) == set(database_views.VIEWS[dialect])
     for name in ("au'dit", "", "a" * 33):
         with pytest.raises(ValueError, match="name"):
-            commands.database_account(dialect, name)
+            commands.database_account(dialect, name, "pandora")
 
 
 # What the account may not learn: who tries as it, and is refused or shown nothing.
@@ -279,8 +279,8 @@ def test_the_printed_account_reads_its_views_and_no_secret(image: str, dialect: 
             "for i in $(seq 300); do (mysqladmin ping || mariadb-admin ping) >/dev/null 2>&1 && break; sleep .1; done"
         )
         client = host.run("command -v mariadb || command -v mysql").stdout.strip()
-        host.run(client, input=commands.database_account(dialect, "nosudo"))
-        host.run(client, input=commands.database_account(dialect, "nosudo"))
+        host.run(client, input=commands.database_account(dialect, "nosudo", "pandora"))
+        host.run(client, input=commands.database_account(dialect, "nosudo", "pandora"))
         # The server's TLS is its own affair here; see --database-account of MariaDB.
         extra = "disable-ssl-verify-server-cert\n" if dialect is Dialect.MARIADB else ""
         host.write("/etc/audit.cnf", f"[client]\nuser=nosudo\n{extra}", mode=0o600, owner="nosudo")

@@ -7,9 +7,7 @@ from functools import cached_property
 
 from pandora_audit.fact import Fact
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask
-
-_OS = Ask(key="os-release", sh="cat /etc/os-release; echo; uname -r; uname -n")
+from pandora_audit.questions import OS_RELEASE
 
 _SYSTEMS = (
     r"debian|ubuntu|red ?hat|rhel|centos|rocky( linux)?|alma ?linux|oracle linux|fedora|suse|amazon linux"
@@ -21,11 +19,11 @@ _ADDRESS = r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])|(?<![\w:])(?:[0-9a-f]{1,
 class Platform(Fact):
     """The distribution and the kernel."""
 
-    questions = (_OS,)
+    questions = (OS_RELEASE,)
 
     @cached_property
     def _release(self) -> dict[str, str]:
-        text = self.answers[_OS.key].text
+        text = self.answers[OS_RELEASE.key].text
         return dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', text, re.M))
 
     @property
@@ -35,7 +33,7 @@ class Platform(Fact):
 
     def told_by(self, text: str) -> Offences:
         """What a text that strangers read tells about this machine: its system, its release, an address."""
-        own = self.answers[_OS.key].text.strip().splitlines()[-2:]
+        own = self.answers[OS_RELEASE.key].text.strip().splitlines()[-2:]
         patterns = {
             "system": rf"\b({_SYSTEMS})\b",
             "release": "|".join(re.escape(word) for word in own[:1] if len(word) > 3),
