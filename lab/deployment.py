@@ -91,11 +91,14 @@ def inventory(parts: Iterable[Part], hosts: Iterable[Host]) -> str:
     lines = ["all:", "  vars:", "    ansible_user: audit", f"    ansible_ssh_private_key_file: {key_path()}"]
     # EndPoints, too, are held to all of the guide: it is a demonstration of all of it.
     lines += ["    audit_scope: estate", "    audit_user_keys:", f"      - {fingerprint()}", "  hosts:"]
+    hardened = {part.name for part in parts if part.hardened}
     for host in hosts:
         lines += [f"    {host.name}:", f"      ansible_host: {host.address}", f"      ansible_port: {host.port}"]
+        lines += [f"      audit_deployment: {'secured' if host.name in hardened else 'installed'}"]
         # What the site wants, also where a host does not have it.
         lines += ["      audit_ssh_port: 31122"]
-    lines += [f"    {UNREACHABLE}:", f"      ansible_host: {_NOBODY}", "      ansible_port: 31122", "  children:"]
+    lines += [f"    {UNREACHABLE}:", f"      ansible_host: {_NOBODY}", "      ansible_port: 31122"]
+    lines += ["      audit_deployment: installed", "  children:"]
     for group, names in groups.items():
         lines += [f"    {group}:", "      hosts:", *(f"        {name}:" for name in names)]
     return "\n".join(lines) + "\n"

@@ -12,7 +12,10 @@ import running
 from judging import controls
 
 from pandora_audit import norms
-from pandora_audit.promises import KINDS
+from pandora_audit.fact import known_facts
+from pandora_audit.gather import Plan
+from pandora_audit.promises import KINDS, Promises
+from pandora_audit.target import Target
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pandora_audit"
@@ -115,6 +118,12 @@ def test_every_promise_that_a_control_reads_is_declared_and_the_other_way_round(
     read = {name for control in controls().values() for name in control.promises}
     assert read <= set(KINDS)
     assert "scope" in set(KINDS) - read
+
+
+@pytest.mark.parametrize("given", [{}, {"db_options": ("/a", "x"), "console_url": ("https://a/", "x")}])
+def test_no_two_questions_of_all_facts_share_a_key(given: dict[str, tuple[str, str]]) -> None:
+    target = Target(name="x", address="x", promises=Promises.read(given))
+    assert Plan(target, frozenset(known_facts().values())).questions
 
 
 def test_norms_name_controls_that_exist() -> None:

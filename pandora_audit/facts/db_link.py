@@ -98,7 +98,7 @@ CONSOLE_CONF = Ask(
     only_if=Role.CONSOLE,
     keep=_CONSOLE_KEEP,
 )
-ADDRESSES = Ask(key="addresses", sh="ip -o addr show; uname -n | sed 's/^/name /'")
+ADDRESSES = Ask(key="machine-addresses", sh="ip -o addr show; uname -n | sed 's/^/name /'")
 
 
 @dataclass(frozen=True)

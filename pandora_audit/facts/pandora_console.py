@@ -16,6 +16,7 @@ from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.promises import Promises
 from pandora_audit.question import Ask, NotObserved, Question, Role, Unreadable
+from pandora_audit.questions import CONSOLES
 from pandora_audit.verdict import NotApplicable, ToDecide, UnmetEdition
 
 # Published with the product: the seeded administrator's password as it is stored now and as it was, and its API token.
@@ -221,11 +222,11 @@ class ConsoleAuditExport(Across):
         return Offences(found, "; ".join(f"{share.host}: {', '.join(share.value)}" for share in told))
 
 
+_LOADERS = tuple(f"{console}/enterprise/load_enterprise.php" for console in CONSOLES)
 _EDITION = Ask(
     key="console-edition",
-    sh="for top in /var/www/html /var/www /srv/www/htdocs; do [ -d $top/pandora_console ] || continue;"
-    " cd $top/pandora_console 2>/dev/null || { echo hidden; continue; };"
-    " [ -e enterprise/load_enterprise.php ] && echo enterprise || echo community; done",
+    argv=("stat", "-L", "-c", "%n", *CONSOLES, *_LOADERS),
+    root=True,
     only_if=Role.CONSOLE,
 )
 
@@ -238,12 +239,11 @@ class ConsoleEdition(Fact):
 
     @cached_property
     def is_enterprise(self) -> bool:
-        said = self.answers[_EDITION.key].succeeded().lines
-        if "enterprise" in said:
-            return True
-        if said != ["community"]:
-            raise NotObserved("whether the Enterprise part is installed is hidden from this account")
-        return False
+        there = self.answers[_EDITION.key].lines
+        nothing_withheld(self.answers[_EDITION.key])
+        if not set(there) & set(CONSOLES):
+            raise NotObserved(f"the console lies in none of {', '.join(CONSOLES)}")
+        return bool(set(there) & set(_LOADERS))
 
 
 @dataclass(frozen=True)

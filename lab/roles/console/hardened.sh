@@ -33,3 +33,6 @@ a2ensite --quiet pandora
 printf 'ServerTokens Prod\nServerSignature Off\nTraceEnable Off\n' > /etc/apache2/conf-available/zz-guide.conf
 a2enconf --quiet zz-guide
 php_guide /etc/php/8.2/apache2/php.ini
+# Lockout, password policy and extended ACL are the Enterprise edition's, which is told by this file.
+install -d -o www-data -g www-data -m 750 /var/www/html/pandora_console/enterprise
+install -o www-data -g www-data -m 640 /dev/null /var/www/html/pandora_console/enterprise/load_enterprise.php

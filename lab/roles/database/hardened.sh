@@ -1,5 +1,6 @@
 # TLS, and nothing but TLS, from the lab's authority.
 install -d -o mysql -g mysql -m 750 /etc/mysql/tls
+chmod 750 /var/lib/mysql
 install -o mysql -g mysql -m 400 /etc/ssl/private/host.key /etc/mysql/tls/server.key
 cat > /etc/mysql/mariadb.conf.d/99-guide.cnf <<'END'
 [mysqld]
