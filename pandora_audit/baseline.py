@@ -14,7 +14,7 @@ from pandora_audit.verdict import ToDecide
 Section = Mapping[str, tuple[str, ...]]
 """Names, and what is accepted of each."""
 
-SECTIONS = ("listeners", "processes", "integrity")
+SECTIONS = ("listeners", "processes", "integrity", "plugins")
 _HEAD = ("owner", "approved-by", "review-until")
 _REVIEW = timedelta(days=365)
 

@@ -32,6 +32,20 @@ def test_a_sensitive_endpoint_executes_nothing_that_the_centre_sends(pandora_age
     assert not pandora_agent.sensitive(pandora_agent.remote_execution, promises.sensitive)
 
 
+@control("agent.plugins-audited", MEDIUM)
+def test_plugins_are_the_approved_ones(agent_plugins):
+    """Plugins are the ones that the site approved.
+
+    A plugin runs as root on every machine that it is sent to; one that nobody has read is a door.
+
+    Fix: Read what is new or changed, and remove it or accept it: `pandora-audit baseline propose`, have the file
+    approved, and name it in audit_baseline.
+
+    Impact: Each update of a plugin has to be accepted once, by two people.
+    """
+    assert not agent_plugins.unapproved
+
+
 @control("agent.config-permissions", HIGH)
 def test_only_its_owner_reads_and_alters_the_agents_configuration(pandora_agent):
     """Nobody but its owner reads the agent's configuration, and nobody else alters it.

@@ -1,6 +1,20 @@
 """What the server does with its agents: one verdict for a deployment."""
 
-from pandora_audit import MEDIUM, Duty, Subject, control
+from pandora_audit import HIGH, MEDIUM, Duty, Subject, control
+
+
+@control("server.sensitive-remote-files", HIGH, duty=Duty.IF, subject=Subject.DEPLOYMENT)
+def test_no_sensitive_endpoint_is_configured_from_the_server(remote_configurations):
+    """No remote configuration of a sensitive EndPoint lies on the server.
+
+    An EndPoint whose file lies there takes it as soon as its own says so again; and the file tells what it watches.
+
+    Fix: Set `remote_config 0` on the EndPoint first, then delete its remote configuration in the console, which
+    removes the .conf and the .md5 file.
+
+    Impact: Its modules are then changed on the machine only.
+    """
+    assert not remote_configurations.of_sensitive_endpoints
 
 
 @control("server.sensitive-agentless", MEDIUM, duty=Duty.IF, subject=Subject.DEPLOYMENT)

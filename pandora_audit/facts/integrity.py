@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
 
 from pandora_audit.baseline import Section
 from pandora_audit.fact import Fact
 from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Unreadable
+from pandora_audit.question import Answer, Ask, NotObserved, Unreadable
 
 _WATCHED = (
     *("/etc/passwd", "/etc/hosts", "/etc/resolv.conf"),
@@ -74,15 +75,7 @@ class Integrity(Fact):
 
     @cached_property
     def _digests(self) -> dict[str, str]:
-        answer = self.answers[_DIGESTS.key]
-        found: dict[str, str] = {}
-        for line in answer.lines:
-            # A backslash in front: the name has something in it that sha256sum had to escape.
-            row = re.fullmatch(r"\\?([0-9a-f]{64}) [ *](/.*)", line)
-            if row is None:
-                raise Unreadable(f"`sha256sum` said {line[:100]!r}")
-            found[row[2]] = f"sha256:{row[1]}"
-        nothing_withheld(answer)
+        found = digests(self.answers[_DIGESTS.key])
         if "/etc/passwd" not in found:
             raise NotObserved("the watched files were not read")
         return found
@@ -120,21 +113,37 @@ class Integrity(Fact):
     @property
     def changes(self) -> Offences:
         """What differs from the accepted baseline. Raises ToDecide where none is in force."""
-        now = self._now
-        accepted = self.seen.accepted(self.section)
-        found = []
-        for name in sorted(now.keys() | accepted.keys()):
-            told, known = now.get(name), accepted.get(name, ())
-            if told in known:
-                continue
-            if told is None:
-                text = f"{name} is gone"
-            elif not known:
-                text = f"{name} is new" + ("" if told.startswith("sha256:") else f": {told}")
-            elif told.startswith("sha256:"):
-                text = f"{name} is not what the baseline accepted"
-            else:
-                text = f"{name} is {told}; the baseline accepted {' or '.join(known)}"
-            cause = "/etc/shadow" if name.startswith("shadow ") else name
-            found.append(Offence(subject=name, text=text, layer="file", cause=cause))
-        return Offences(found, f"{len(now)} files and accounts as the baseline accepted them")
+        return differences(self._now, self.seen.accepted(self.section), "files and accounts")
+
+
+def digests(answer: Answer) -> dict[str, str]:
+    """The digests that ``sha256sum`` told, by path. Raises Unreadable, or NotObserved where something was withheld."""
+    found: dict[str, str] = {}
+    for line in answer.lines:
+        # A backslash in front: the name has something in it that sha256sum had to escape.
+        row = re.fullmatch(r"\\?([0-9a-f]{64}) [ *](/.*)", line)
+        if row is None:
+            raise Unreadable(f"`sha256sum` said {line[:100]!r}")
+        found[row[2]] = f"sha256:{row[1]}"
+    nothing_withheld(answer)
+    return found
+
+
+def differences(now: Mapping[str, str], accepted: Section, what: str) -> Offences:
+    """What a machine shows and its baseline does not accept, and the other way round."""
+    found = []
+    for name in sorted(now.keys() | accepted.keys()):
+        told, known = now.get(name), accepted.get(name, ())
+        if told in known:
+            continue
+        if told is None:
+            text = f"{name} is gone"
+        elif not known:
+            text = f"{name} is new" + ("" if told.startswith("sha256:") else f": {told}")
+        elif told.startswith("sha256:"):
+            text = f"{name} is not what the baseline accepted"
+        else:
+            text = f"{name} is {told}; the baseline accepted {' or '.join(known)}"
+        cause = "/etc/shadow" if name.startswith("shadow ") else name
+        found.append(Offence(subject=name, text=text, layer="file", cause=cause))
+    return Offences(found, f"{len(now)} {what} as the baseline accepted them")

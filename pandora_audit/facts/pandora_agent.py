@@ -20,7 +20,7 @@ from pandora_audit.verdict import NotApplicable, ToDecide
 # The vendor's place, Debian's, and the folder that Debian's agent is started with.
 _PLACES = ("/etc/pandora", "/etc/pandorafms", "/var/lib/pandorafms/agent")
 _FILES = tuple(f"{place}/pandora_agent.conf" for place in _PLACES)
-_FOLDERS = tuple(
+FOLDERS = tuple(
     f"{top}/{name}"
     for top in (*_PLACES, "/usr/share/pandora_agent")
     for name in ("plugins", "collections", "commands", "ref")
@@ -84,7 +84,7 @@ _MODES = Ask(
 _CODE = Ask(
     key="agent-code",
     argv=(
-        *("find", "-L", *_FOLDERS, "-maxdepth", "4"),
+        *("find", "-L", *FOLDERS, "-maxdepth", "4"),
         *("-perm", "/022", "-exec", *_STAT, "{}", "+"),
         *("-o", "-not", "-user", "root", "-exec", *_STAT, "{}", "+"),
     ),
