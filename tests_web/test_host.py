@@ -1,6 +1,6 @@
 """The machine under the console."""
 
-from pandora_audit import HIGH, control
+from pandora_audit import HIGH, MEDIUM, Duty, control
 
 
 @control("console.host-hardened", HIGH)
@@ -30,3 +30,17 @@ def test_the_console_encrypts_its_way_to_the_database(console_database):
     Impact: The console stops if the certificate does not name the host of dbhost: try it with the mysql client first.
     """
     assert not console_database.in_the_clear
+
+
+@control("console.external-storage", MEDIUM, duty=Duty.OR)
+def test_the_consoles_share_lies_on_secured_external_storage(console_storage, promises, level):
+    """The console's share of the remote configuration lies on secured external storage.
+
+    The console writes there what agents will do: it is the way from a web page to a root shell on every EndPoint.
+
+    Fix: Mount the export of server.external-storage at the same place, with nosuid and nodev. If the storage is
+    secured in another way, attest it.
+
+    Impact: Without the mount, remote configuration from a console on another machine does not work at all.
+    """
+    assert not console_storage.unsecured(promises.storage, kerberos=level == "strict")

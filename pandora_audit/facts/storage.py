@@ -187,6 +187,23 @@ class ServerStorage(_Storage):
         return super().unsecured(promised, kerberos=kerberos)
 
 
+class ConsoleStorage(_Storage):
+    """The console's share of the folders in which the configurations of agents lie."""
+
+    questions = (_FOLDERS, _MOUNTS, _CONFIGURED, OWN_ADDRESSES)
+    role = Role.CONSOLE
+    _names = _SHARED
+    _spool = server_conf.SPOOL
+
+    def unsecured(self, promised: str | None, *, kerberos: bool) -> Offences:
+        """See _Storage. NotApplicable where the console has no such folder, or nothing lies in it."""
+        answer = self.answers[_CONFIGURED.key]
+        if not answer.text.strip():
+            nothing_withheld(answer)
+            raise NotApplicable(f"no agent's configuration lies on the console: {self._spool} is not there, or empty")
+        return super().unsecured(promised, kerberos=kerberos)
+
+
 _TABLE = Ask(key="exports-table", sh="[ ! -e /var/lib/nfs/etab ] || grep -nH . /var/lib/nfs/etab")
 _EXPORTS = Ask(
     key="exports",
