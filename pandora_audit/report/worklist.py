@@ -35,7 +35,8 @@ class Change:
     def __str__(self) -> str:
         severity = max(found.control.severity for found in self.findings)
         hosts = ", ".join(self.hosts[:4]) + (f" and {len(self.hosts) - 4} more" if len(self.hosts) > 4 else "")
-        what = "" if self.controls == (self.place,) else f": {', '.join(self.controls)}"
+        alone = self.controls == (self.place,)
+        what = f": {self.findings[0].control.title}" if alone else f": {', '.join(self.controls)}"
         return f"{severity}  {self.place}{what}  ({hosts})"
 
 
