@@ -255,13 +255,15 @@ def test_the_hardened_host_is_behind_its_firewall_at_another_port() -> None:
 
 def test_the_address_of_a_dead_host_moves_to_the_other() -> None:
     lab.required()
-    with lab.boot("ha", [lambda host: share(host, host.address)]) as one:
-        with lab.boot("ha", [lambda host: share(host, one.address)]) as other:
-            first = holder([one, other])
-            socket.create_connection((moving(one.address), 41120), timeout=5).close()
-            first.destroy()
-            assert holder([one if first is other else other])
-            socket.create_connection((moving(one.address), 41120), timeout=5).close()
+    with (
+        lab.boot("ha", [lambda host: share(host, host.address)]) as one,
+        lab.boot("ha", [lambda host: share(host, one.address)]) as other,
+    ):
+        first = holder([one, other])
+        socket.create_connection((moving(one.address), 41120), timeout=5).close()
+        first.destroy()
+        assert holder([one if first is other else other])
+        socket.create_connection((moving(one.address), 41120), timeout=5).close()
 
 
 def moving(address: str) -> str:
