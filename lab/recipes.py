@@ -67,6 +67,8 @@ LAYERS = {
     "appliance": Layer("common"),
     "appliance-trixie": Layer("common-trixie", folder="appliance"),
     "appliance-sid": Layer("common-sid", folder="appliance"),
+    # Whom the deployment's hosts ask for the time.
+    "timeserver": Layer("common"),
     "database": Layer(
         "appliance",
         packages="mariadb-server",

@@ -201,4 +201,9 @@ def _lab_key() -> str:
     return next(authorized_keys.keys([f"x:{public}"])).fingerprint
 
 
+def end() -> None:
+    """Ask nobody any more: no thread stays."""
+    _POOL.shutdown(cancel_futures=True)
+
+
 TABLES = {path.stem: Table(path) for path in sorted(FOLDER.glob("*.toml"))}

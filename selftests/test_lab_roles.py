@@ -10,6 +10,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from running import run, terminal
 
 import lab
 from lab import deployment, images, recipes
+from pandora_audit.finding import Finding
 from pandora_audit.target import Target
 from pandora_audit.transport import Options
 
@@ -41,21 +43,43 @@ LOGS = (
     "/var/lib/lastlog/",
     "/var/log/btmp",
 )
-_HOSTS: dict[tuple[str, bool], lab.Host | str] = {}
+# Side by side: each waits for its services, and to be quiet, more than it computes.
+_POOL = ThreadPoolExecutor(4)
+_HOSTS: dict[tuple[str, bool], Future[lab.Host]] = {}
+_AUDITS: dict[tuple[str, bool], Future[tuple[str, dict[str, Finding], set[str]]]] = {}
+
+
+def begin(name: str, hardened: bool) -> Future[lab.Host]:
+    if (name, hardened) not in _HOSTS:
+        _HOSTS[name, hardened] = _POOL.submit(lab.boot, name, hardened=hardened)
+    return _HOSTS[name, hardened]
 
 
 def booted(name: str, hardened: bool = False) -> lab.Host:
     """A host of the role, booted once; skip, with the reason, where what it is made of cannot be had."""
     lab.required()
-    if (name, hardened) not in _HOSTS:
-        try:
-            _HOSTS[name, hardened] = lab.boot(name, hardened=hardened)
-        except lab.Unavailable as gone:
-            _HOSTS[name, hardened] = str(gone)
-    host = _HOSTS[name, hardened]
-    if isinstance(host, str):
-        pytest.skip(host)
-    return host
+    try:
+        return begin(name, hardened).result()
+    except lab.Unavailable as gone:
+        pytest.skip(str(gone))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ahead(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Boot and audit what the selected tests need, ahead of them; no host and no thread stays."""
+    items = [item for item in request.session.items if item.module is request.module and hasattr(item, "callspec")]
+    audits = [item.callspec.params for item in items if item.originalname == AUDIT.__name__]
+    if audits and not lab.available():
+        for params in audits:
+            begin(params["name"], params["hardened"])
+        for params in audits:
+            _AUDITS[params["name"], params["hardened"]] = _POOL.submit(audited, params["name"], params["hardened"])
+    yield
+    _POOL.shutdown(cancel_futures=True)
+    with ThreadPoolExecutor(4) as pool:
+        for booting in _HOSTS.values():
+            if not booting.cancelled() and not booting.exception():
+                pool.submit(booting.result().destroy)
 
 
 def settle(host: lab.Host) -> None:
@@ -71,20 +95,10 @@ def changed(host: lab.Host) -> set[str]:
     return {path for path in host.changed_files() if not path.startswith(LOGS)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _afterwards() -> Iterator[None]:
-    yield
-    for host in _HOSTS.values():
-        if isinstance(host, lab.Host):
-            host.destroy()
-    _HOSTS.clear()
-
-
-@pytest.mark.parametrize("hardened", [False, True], ids=["stock", "hardened"])
-@pytest.mark.parametrize("name", ROLES)
-def test_an_audit_changes_nothing_on_a_host_whose_services_run(name: str, hardened: bool) -> None:
-    host = booted(name, hardened)
-    assert host.run("systemctl --failed --no-legend --plain").stdout == ""
+def audited(name: str, hardened: bool) -> tuple[str, dict[str, Finding], set[str]]:
+    """Which units had failed, what an audit found, and what it changed."""
+    host = begin(name, hardened).result()
+    failed = host.run("systemctl --failed --no-legend --plain").stdout
     # Agents report when their time has come, and MySQL tidies up; halted, they are there and write nothing.
     for service in RESTLESS.get(name, ()):
         host.run(f"systemctl kill --signal=STOP {service}")
@@ -93,11 +107,23 @@ def test_an_audit_changes_nothing_on_a_host_whose_services_run(name: str, harden
     known.write_text(host.known_hosts)
     target = Target(name=host.name, address=host.address, user="audit", port=host.port, become=True)
     machine = ask(target, CONTROLS.values(), Options(known_hosts=known, identity_file=host.key))
-    found = judge(machine, CONTROLS)
-    assert not {name for name, finding in found.items() if finding.fault}
-    assert changed(host) == set()
+    traces = changed(host)
     for service in RESTLESS.get(name, ()):
         host.run(f"systemctl kill --signal=CONT {service}")
+    return failed, judge(machine, CONTROLS), traces
+
+
+@pytest.mark.parametrize("hardened", [False, True], ids=["stock", "hardened"])
+@pytest.mark.parametrize("name", ROLES)
+def test_an_audit_changes_nothing_on_a_host_whose_services_run(name: str, hardened: bool) -> None:
+    booted(name, hardened)
+    failed, found, traces = _AUDITS[name, hardened].result()
+    assert failed == ""
+    assert not {control for control, finding in found.items() if finding.fault}
+    assert traces == set()
+
+
+AUDIT = test_an_audit_changes_nothing_on_a_host_whose_services_run
 
 
 def test_the_ssh_chapter_is_proven_both_ways_on_every_image() -> None:
@@ -320,6 +346,7 @@ def test_a_deployment_is_audited_with_the_inventory_that_it_writes(tmp_path: Pat
     hosts = deployment.up(tmp_path, parts)
     try:
         assert "web03" in hosts[0].run("getent hosts web03").stdout
+        assert f",{hosts[-1].address},9," in hosts[0].run("chronyc -n -c tracking").stdout
         done = run(
             f"--inventory={tmp_path / 'inventory.yml'}",
             f"--known-hosts={tmp_path / 'known_hosts'}",

@@ -9,6 +9,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
+import machines
 import pytest
 from judging import SHORT, judge
 from machines import TABLES, Table
@@ -33,9 +34,7 @@ def _lab(request: pytest.FixtureRequest) -> Iterator[None]:
         for name in TABLES[table].machines:
             TABLES[table].begin(name)
     yield
-    for each in TABLES.values():
-        for future in each.asked.values():
-            future.cancel()
+    machines.end()
 
 
 @pytest.mark.parametrize(("table", "name", "control"), ROWS, ids=[f"{row[2]} | {row[1]}" for row in ROWS])
