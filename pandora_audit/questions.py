@@ -27,6 +27,16 @@ SSHD_WATCHED = (
     "usepam",
     "loglevel",
     "syslogfacility",
+    "authenticationmethods",
+    "passwordauthentication",
+    "kbdinteractiveauthentication",
+    "challengeresponseauthentication",
+    "pubkeyauthentication",
+    "pubkeyauthoptions",
+    "gssapiauthentication",
+    "hostbasedauthentication",
+    "denyusers",
+    "denygroups",
 )
 _SSHD_KEEP = f"s/^({'|'.join(SSHD_WATCHED)}) .*/&/p"
 
@@ -76,6 +86,28 @@ s/{_ROW}([^ ]+).*/\1 \2/p
 """,
 )
 
+PAM = Ask(key="pam", sh="set +f; grep -Hs '^[^#]' /etc/pam.d/*")
+SSSD = Ask(
+    key="sssd-access",
+    argv=(
+        *("find", "-L", "/etc/sssd", "-maxdepth", "2", "-type", "f"),
+        *("-exec", "grep", "-HiwF", "-e", "access_provider", "-e", "id_provider", "{}", "+"),
+    ),
+    root=True,
+)
+
+# Of an account: whether "!" locks it, "empty" or its hash's scheme ("-": what no password fits), the day it expires.
+# Not even who may run this as root is shown a hash. sudo allows no blank in it, and no asterisk: character 42.
+_AWK = (
+    '{s=$2;sub("^!+","",s);k="-";if(s=="")k="empty";'
+    'if(index(s,"$")==1)k=substr(s,2,index(substr(s,2),"$")-1);'
+    'if(length(s)==13&&index(s,sprintf("%c",42))!=1)k="des";'
+    'print(FILENAME":"$1":"(s!=$2)":"k":"$8)}'
+)
+PASSWORD_STATES = Ask(
+    key="password-states", argv=("awk", "-F:", _AWK, "/etc/passwd", "/etc/shadow"), root=True, limit=1024 * 1024
+)
+
 # Of a line of keys only this leaves the host: its options without what environment="…" sets and without a forced
 # command's text (but for the word that it leaves the choice to the caller), its type and its key.
 _KEYS_KEEP = r"""
@@ -107,20 +139,29 @@ def keys_in_files(key: str, *paths: str) -> Ask:
 
 # A link is named, not followed: whoever made it chose where it leads. grep -r follows none that it finds, not even
 # one that was a file a moment ago, and passes over pipes.
-AUTHORIZED_KEYS = Ask(
-    key="authorized-keys",
-    argv=(
-        *("find", "/root/", "/home/", "-maxdepth", "4"),
-        *_any_of(
-            ("-type", "d", "-name", ".ssh", "-exec", "grep", "-rHF", *_ONLY_KEY_FILES, "-e", "AAAA", "{}", "+"),
-            *(("-type", "l", "-name", name, "-print") for name in _KEY_FILES),
-            ("-type", "l", "-xtype", "d", "-print"),
+def _keys_below(key: str, depth: int, *folders: str) -> Ask:
+    """The lines of the usual files below these folders that hold a public key, and the links that are not followed."""
+    return Ask(
+        key=key,
+        argv=(
+            *("find", *folders, "-maxdepth", str(depth)),
+            *_any_of(
+                ("-type", "d", "-name", ".ssh", "-exec", "grep", "-rHF", *_ONLY_KEY_FILES, "-e", "AAAA", "{}", "+"),
+                *(("-type", "l", "-name", name, "-print") for name in _KEY_FILES),
+                ("-type", "l", "-xtype", "d", "-print"),
+            ),
         ),
-    ),
-    root=True,
-    seconds=20,
-    keep=_KEYS_KEEP,
-)
+        root=True,
+        seconds=20,
+        limit=1024 * 1024,
+        keep=_KEYS_KEEP,
+    )
+
+
+AUTHORIZED_KEYS = _keys_below("authorized-keys", 4, "/root/", "/home/")
+# Where packages put the homes of the accounts that they create.
+SERVICE_HOMES = ("/var/lib/", "/var/www/", "/var/cache/", "/usr/share/", "/srv/", "/opt/", "/nonexistent/")
+SERVICE_KEYS = _keys_below("service-keys", 3, *SERVICE_HOMES)
 
 SHIPPING = (
     *("systemd-journal-upload", "filebeat", "fluent-bit", "td-agent-bit", "td-agent", "fluentd", "promtail"),

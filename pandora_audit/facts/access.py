@@ -11,20 +11,11 @@ from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.formats import pam, sshd_config
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved
-from pandora_audit.questions import SSHD_CONFIG
+from pandora_audit.questions import PAM, SSHD_CONFIG, SSSD
 
-_PAM = Ask(key="pam", sh="set +f; grep -Hs '^[^#]' /etc/pam.d/*")
 _ACCESS = Ask(
     key="access-conf",
     sh="set +f; grep -H '^[^#]' /etc/security/access.conf /etc/security/access.d/*.conf",
-)
-_SSSD = Ask(
-    key="sssd-access",
-    argv=(
-        *("find", "-L", "/etc/sssd", "-maxdepth", "2", "-type", "f"),
-        *("-exec", "grep", "-HiwF", "-e", "access_provider", "-e", "id_provider", "{}", "+"),
-    ),
-    root=True,
 )
 _DIRECTORY_MODULES = ("pam_sss.so", "pam_winbind.so", "pam_krb5.so", "pam_ldap.so", "pam_himmelblau.so")
 
@@ -32,7 +23,7 @@ _DIRECTORY_MODULES = ("pam_sss.so", "pam_winbind.so", "pam_krb5.so", "pam_ldap.s
 class Access(Fact):
     """Who may enter this machine by SSH."""
 
-    questions = (SSHD_CONFIG, _PAM, _ACCESS, _SSSD)
+    questions = (SSHD_CONFIG, PAM, _ACCESS, SSSD)
 
     def unlimited(self, directory: str | None) -> Offences:
         """Why everybody with an account may enter; nothing where one of the lists says who may.
@@ -65,7 +56,7 @@ class Access(Fact):
 
     @cached_property
     def _account_stack(self) -> tuple[pam.Module, ...]:
-        answer = self.answers[_PAM.key]
+        answer = self.answers[PAM.key]
         return pam.stack(pam.files(answer.lines), "sshd", "account")
 
     @property
@@ -87,7 +78,7 @@ class Access(Fact):
     @property
     def _sssd_provider(self) -> str:
         """What decides in SSSD; empty where everybody is permitted, or nobody could look."""
-        answer = self.answers[_SSSD.key]
+        answer = self.answers[SSSD.key]
         if answer.silence:
             return ""
         found = dict.fromkeys(
@@ -99,6 +90,6 @@ class Access(Fact):
 
     def _directory_was_seen(self) -> None:
         """Raises NotObserved where the directory might limit access and its rules were withheld."""
-        sssd = self.answers[_SSSD.key]
+        sssd = self.answers[SSSD.key]
         if any(module.name == "pam_sss.so" for module in self._account_stack) and sssd.silence:
             raise NotObserved(f"the directory service may limit who enters: {sssd.silence}")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
-from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.sshd import Sshd, nothing_withheld
-from pandora_audit.formats import authorized_keys
+from pandora_audit.formats import authorized_keys, passwd
 from pandora_audit.formats.authorized_keys import AuthorizedKey
+from pandora_audit.formats.passwd import Account
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question, Unreadable
 from pandora_audit.questions import AUTHORIZED_KEYS, PASSWD, SSHD_CONFIG, keys_in_files
@@ -32,27 +31,6 @@ _MOST_FILES = 200
 # login.defs' UID_MIN on both families; below are accounts of packages.
 _FIRST_PERSON = 1000
 _NOBODY = 65534
-
-
-@dataclass(frozen=True)
-class _User:
-    name: str
-    uid: int
-    home: str
-
-    @property
-    def is_root(self) -> bool:
-        return self.uid == 0
-
-    def file(self, pattern: str) -> str:
-        """The file that an AuthorizedKeysFile pattern names for this user."""
-        tokens = {"h": self.home, "u": self.name, "U": str(self.uid), "%": "%"}
-        path = re.sub("%([huU%])", lambda token: tokens[token[1]], pattern)
-        return posixpath.normpath(posixpath.join(self.home, path))
-
-    @property
-    def lives_at_home(self) -> bool:
-        return self.home.startswith("/home/")
 
 
 # What else lets holders of keys in.
@@ -88,10 +66,9 @@ class AuthorizedKeys(Fact):
         return tuple(found)
 
     @cached_property
-    def _users(self) -> tuple[_User, ...]:
+    def _users(self) -> tuple[Account, ...]:
         """Root, by whatever name, and the people, as far as the machine lists them."""
-        rows = (line.split(":") for line in self.answers[PASSWD.key].succeeded().lines)
-        users = [_User(row[0], int(row[2]), row[5]) for row in rows if len(row) > 5 and row[2].isdecimal()]
+        users = passwd.accounts(self.answers[PASSWD.key].succeeded().lines)
         if not any(user.is_root for user in users):
             raise Unreadable("`getent passwd` listed no root: these are not the users of a machine")
         return tuple(
@@ -103,9 +80,9 @@ class AuthorizedKeys(Fact):
         return Sshd(self.seen)
 
     @cached_property
-    def _expected(self) -> dict[str, list[_User]]:
+    def _expected(self) -> dict[str, list[Account]]:
         """Every file from which sshd may read keys -> the users whom they open."""
-        found: dict[str, list[_User]] = {}
+        found: dict[str, list[Account]] = {}
         for user in self._users:
             values = self._sshd.values("authorizedkeysfile", user.name) or (" ".join(_USUAL),)
             for pattern in dict.fromkeys(" ".join(values).split()):
@@ -113,7 +90,7 @@ class AuthorizedKeys(Fact):
                     found.setdefault(user.file(pattern), []).append(user)
         return found
 
-    def _opens(self, path: str, *, root: bool) -> list[_User]:
+    def _opens(self, path: str, *, root: bool) -> list[Account]:
         return [user for user in self._expected.get(path, ()) if user.is_root is root]
 
     def _further(self, *, root: bool) -> list[str]:

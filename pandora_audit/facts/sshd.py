@@ -437,6 +437,12 @@ class Sshd(Fact):
             others.append(line)
         return tuple(dict.fromkeys([*base, *(" ".join(line.words) for line in others)]))
 
+    def lists(self, keyword: str, user: str) -> tuple[str, ...]:
+        """The same of a keyword that sshd prints a line for each word of; one that is not set is an empty list."""
+        base = sshd_config.effective(self._configured.succeeded().text).get(keyword, ())
+        written = self.values(keyword, user)[len(dict.fromkeys(base)) :]
+        return (" ".join(base), *(text for text in written if set(text.split()) != set(base)))
+
     def _offences(self, keyword: str, wrong: Callable[[_Context], str], who: str = "") -> Offences:
         """The same, for what no running daemon tells otherwise.
 
