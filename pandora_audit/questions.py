@@ -38,7 +38,8 @@ SSHD_WATCHED = (
     "denyusers",
     "denygroups",
 )
-_SSHD_KEEP = f"s/^({'|'.join(SSHD_WATCHED)}) .*/&/p"
+# From 10.6 on, sshd prints keywords as its manual writes them.
+_SSHD_KEEP = f"s/^({'|'.join(SSHD_WATCHED)}) .*/&/Ip"
 
 
 # A connection that no Match block singles out: reserved addresses, a name and a port that nobody uses. sshd must
