@@ -87,7 +87,8 @@ def _members(row: dict[str, Any], name: str) -> Members:
 
 def _member(row: dict[str, Any]) -> Member:
     negated = row.get("negated", False) is True
-    kind, name = next((key, value) for key, value in row.items() if key != "negated" and not key.startswith("sha"))
+    named = [(key, value) for key, value in row.items() if key != "negated" and not key.startswith("sha")]
+    ((kind, name),) = named
     return Member(str(kind), str(name), negated)
 
 
