@@ -31,7 +31,7 @@ audit: $(VENV)/audit.lock
 demo:
 	@$(MAKE) --no-print-directory audit HOSTS=replay://demo LEVEL=strict
 
-# The same deployment, booted and asked: two and a half minutes the first time, seconds afterwards. Needs root on Linux.
+# The same deployment, booted and asked: minutes the first time, seconds afterwards. Needs root on Linux.
 lab: $(VENV)/test.lock
 	@status=0; $(VENV)/bin/python -m lab audit || status=$$?; \
 	$(SAY_STATUS)
