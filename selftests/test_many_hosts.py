@@ -17,6 +17,8 @@ import running
 
 import lab
 
+# One chapter: it is about the hosts, not about what they are asked.
+CHAPTER = "tests_ssh"
 FIRST = "sed -i '1i %s' /home/audit/.bashrc"
 # What a login shell does before it runs the audit's script.
 MANNERS = {"slow": [FIRST % "sleep 5"], "flooding": [FIRST % "yes flood"]}
@@ -48,6 +50,7 @@ def audit(site: Path, concurrency: int) -> tuple[str, float, float]:
     records = site / f"record{concurrency}"
     began = time.monotonic()
     done = running.run(
+        CHAPTER,
         f"--inventory={site / 'site.yml'}",
         f"--known-hosts={site / 'known_hosts'}",
         f"--concurrency={concurrency}",
@@ -88,6 +91,7 @@ def test_twenty_hosts_take_little_longer_than_the_slowest(site: Path) -> None:
 def test_a_dead_host_does_not_hold_back_the_others(site: Path) -> None:
     """The verdicts of a host that is ready are printed while another one is still silent."""
     done = running.run(
+        CHAPTER,
         f"--inventory={site / 'site.yml'}",
         f"--known-hosts={site / 'known_hosts'}",
         "--hosts=host00:slow",
@@ -99,6 +103,7 @@ def test_a_dead_host_does_not_hold_back_the_others(site: Path) -> None:
 
 def test_what_is_known_at_ctrl_c_is_kept_and_marked(site: Path) -> None:
     arguments = [
+        CHAPTER,
         f"--inventory={site / 'site.yml'}",
         f"--known-hosts={site / 'known_hosts'}",
         "--hosts=host00:slow",
