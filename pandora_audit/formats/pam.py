@@ -134,7 +134,15 @@ CONDITIONS = (
 _ASKING_NOTHING = (
     *("pam_env.so", "pam_faildelay.so", "pam_faillock.so", "pam_tally.so", "pam_tally2.so", "pam_nologin.so"),
     *("pam_securetty.so", "pam_group.so", "pam_permit.so", "pam_keyinit.so", "pam_cap.so", "pam_issue.so"),
-    *("pam_usertype.so", "pam_shells.so", "pam_gnome_keyring.so", "pam_selinux.so", "pam_warn.so", "pam_echo.so"),
+    *(
+        "pam_usertype.so",
+        "pam_localuser.so",
+        "pam_shells.so",
+        "pam_gnome_keyring.so",
+        "pam_selinux.so",
+        "pam_warn.so",
+        "pam_echo.so",
+    ),
 )
 
 
