@@ -52,7 +52,9 @@ def _authenticates(library: ctypes.CDLL, folder: Path) -> bool:
     )
     assert begun == 0
     try:
-        return bool(library.pam_authenticate(handle, 0) == 0)
+        result = library.pam_authenticate(handle, 0)
+        assert result in (0, 6, 7), f"libpam could not tell ({result})"
+        return bool(result == 0)
     finally:
         library.pam_end(handle, 0)
 
@@ -62,7 +64,7 @@ def _written(lines: list[tuple[str, bool]]) -> list[str]:
     return [f"auth {control} pam_debug.so auth={results[success]}" for control, success in lines]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(before=_LINES, how=_INCLUDES, inside=_LINES, after=_LINES)
 def test_a_stack_ends_as_libpam_ends_it(
     before: list[tuple[str, bool]], how: str, inside: list[tuple[str, bool]], after: list[tuple[str, bool]]

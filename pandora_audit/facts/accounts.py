@@ -37,7 +37,7 @@ _DIRECTORIES = {"sss": "sssd", "winbind": "winbind", "ldap": "nslcd", "nis": "",
 
 # Login shells that give no session, and what stands for them where one program plays many.
 _NO_SESSION = ("nologin", "false", "true", "sync", "halt", "shutdown", "git-shell", "rssh", "scponly")
-_MANY_IN_ONE = ("coreutils", "busybox")
+_MANY_IN_ONE = ("coreutils", "busybox", "systemctl")
 
 _NOBODY = (65534, 4294967294)
 # Names that tell a function, and not who used it: those of cloud images, of tools, and of the vendor's examples.

@@ -122,19 +122,13 @@ def succeeds(modules: Sequence[Module], succeeding: Callable[[Module], bool]) ->
     return verdict is True
 
 
-# Modules that ask nobody for anything: they set up, count, or decide by name, group and place.
-CONDITIONS = (
-    "pam_access.so",
-    "pam_listfile.so",
-    "pam_localuser.so",
-    "pam_succeed_if.so",
-    "pam_time.so",
-    "pam_wheel.so",
-)
+# Modules that ask nobody for anything: those that decide by name, group and place, and those that set up or count.
+CONDITIONS = ("pam_access.so", "pam_listfile.so", "pam_succeed_if.so", "pam_time.so", "pam_wheel.so")
 _ASKING_NOTHING = (
     *("pam_env.so", "pam_faildelay.so", "pam_faillock.so", "pam_tally.so", "pam_tally2.so", "pam_nologin.so"),
     *("pam_securetty.so", "pam_group.so", "pam_permit.so", "pam_keyinit.so", "pam_cap.so", "pam_issue.so"),
-    *("pam_usertype.so", "pam_shells.so", "pam_gnome_keyring.so", "pam_selinux.so", "pam_warn.so", "pam_echo.so"),
+    *("pam_usertype.so", "pam_localuser.so", "pam_shells.so", "pam_gnome_keyring.so", "pam_selinux.so"),
+    *("pam_warn.so", "pam_echo.so"),
 )
 
 
