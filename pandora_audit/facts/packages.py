@@ -24,15 +24,17 @@ DPKG = Ask(
 )
 # A password in a source's address stays on the host.
 _BARE_ADDRESS = r"s#(://)[^/@ ]*@#\1#g"
+# Of root, apt keeps what it has read: it would write to /var/cache/apt.
+APT_KEEPS_NOTHING = ("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=")
 APT_PACKAGES = Ask(
     key="apt-packages",
     sh="command -v apt-cache >/dev/null || exit 3; dpkg-query -W -f '${db:Status-Abbrev}${binary:Package}\\n' |"
-    " sed -n 's/^[hiu]i  *//p' | xargs -r apt-cache policy",
+    f" sed -n 's/^[hiu]i  *//p' | xargs -r apt-cache {' '.join(APT_KEEPS_NOTHING)} policy",
     limit=_MOST,
     seconds=20,
     keep=f"{_BARE_ADDRESS};p",
 )
-APT_ARCHIVES = Ask(key="apt-archives", argv=("apt-cache", "policy"), keep=f"{_BARE_ADDRESS};p")
+APT_ARCHIVES = Ask(key="apt-archives", argv=("apt-cache", *APT_KEEPS_NOTHING, "policy"), keep=f"{_BARE_ADDRESS};p")
 APT_SOURCES = Ask(
     key="apt-sources",
     sh="grep -nHr --include=*.list --include=*.sources -e '' /etc/apt/sources.list.d;"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact
-from pandora_audit.facts.packages import DEBIAN, REDHAT, Outdated, Packages
+from pandora_audit.facts.packages import APT_KEEPS_NOTHING, DEBIAN, REDHAT, Outdated, Packages
 from pandora_audit.formats import apt, dnf, dpkg
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Unreadable
@@ -32,7 +32,7 @@ _APT_LISTS = Ask(
 )
 _APT_UPGRADE = Ask(
     key="apt-upgrade",
-    argv=("apt-get", "-s", "-o", "Debug::NoLocking=1", "upgrade"),
+    argv=("apt-get", "-s", *APT_KEEPS_NOTHING, "-o", "Debug::NoLocking=1", "upgrade"),
     seconds=20,
     keep=r"s/^Inst ([^ ]+) .*/\1/p",
 )
