@@ -124,7 +124,7 @@ class Promises:
     )
     directory: str | None = field(
         default=None,
-        metadata=_says(TEXT, "the identity service that limits who may log in (sssd, ad, ipa, …)"),
+        metadata=_says(TEXT, "the identity service that limits who may log in and become root (sssd, ad, ipa, …)"),
     )
     named_users: tuple[str, ...] | None = field(
         default=None,

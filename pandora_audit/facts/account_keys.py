@@ -11,7 +11,7 @@ from pandora_audit.facts.sshd import Sshd, nothing_withheld
 from pandora_audit.formats import authorized_keys, passwd
 from pandora_audit.formats.authorized_keys import AuthorizedKey
 from pandora_audit.formats.passwd import Account
-from pandora_audit.question import NotObserved, Question
+from pandora_audit.question import Ask, NotObserved, Question
 from pandora_audit.questions import (
     AUTHORIZED_KEYS,
     PASSWD,
@@ -23,6 +23,8 @@ from pandora_audit.questions import (
 
 _USUAL = ".ssh/authorized_keys .ssh/authorized_keys2"
 _MOST_FILES = 400
+# Folders below those of the first trip at which it still finds a file of keys.
+_MOST_DEEP = 3
 _ELSEWHERE = f"{SERVICE_KEYS.key}@elsewhere"
 # It knows the accounts of the directory, and no others.
 _OF_THE_DIRECTORY = "sss_ssh_authorizedkeys"
@@ -75,21 +77,22 @@ class AccountKeys(Fact):
 
     def _looked_for_by(self, path: str) -> str:
         """The key of the question that reads this file, if it exists."""
-        if path.endswith(tuple(f"/{name}" for name in _USUAL.split())):
-            for question, folders, most in (
-                (AUTHORIZED_KEYS, ("/root/", "/home/"), 5),
-                (SERVICE_KEYS, SERVICE_HOMES, 6),
+        usual = path.endswith(tuple(f"/{name}" for name in _USUAL.split()))
+        for question, folders in ((AUTHORIZED_KEYS, ("/root/", "/home/")), (SERVICE_KEYS, SERVICE_HOMES)):
+            folder = next((folder for folder in folders if usual and path.startswith(folder)), "")
+            if (
+                folder
+                and path.removeprefix(folder).count("/") <= _MOST_DEEP
+                and not self._is_behind_a_link(path, question)
             ):
-                links = [] if self.answers[question.key].silence else self._links(question.key)
-                below = next((folder for folder in folders if path.startswith(folder)), "")
-                if below and path.count("/") <= most and not any(f"{path}/".startswith(f"{link}/") for link in links):
-                    deep = path.count("/") - below.count("/")
-                    if deep <= (3 if question is SERVICE_KEYS else 4):
-                        return question.key
+                return question.key
         return _ELSEWHERE
 
-    def _links(self, key: str) -> list[str]:
-        return [line for line in self.answers[key].lines if line.startswith("/") and ":" not in line]
+    def _is_behind_a_link(self, path: str, question: Ask) -> bool:
+        """Whether a question named a link on the way to a file, which it did not follow."""
+        answer = self.answers[question.key]
+        links = [] if answer.silence else [line for line in answer.lines if line.startswith("/") and ":" not in line]
+        return any(f"{path}/".startswith(f"{link}/") for link in links)
 
     @cached_property
     def _further(self) -> list[str]:

@@ -364,23 +364,28 @@ class Accounts(Fact):
 
     @property
     def reachable_services(self) -> Offences:
-        """The application accounts that somebody may enter as, and those of packages that have a way in."""
+        """The application accounts that somebody may enter as.
+
+        A shell is as good as none where no password and no key opens the account, and sshd refuses it.
+        """
         found: list[Offence] = []
-        equal: list[str] = []
+        closed: list[str] = []
         for account in self.applications:
-            if self.has_session(account):
-                ways = self.ways_in(account)
-                if ways or not (refused := self._refused_by_sshd(account)):
-                    by = " and ".join(ways) or "no password and no key now, and nothing that keeps sshd from taking one"
-                    text = f"{account.name} has the shell {account.shell or '/bin/sh'}, with {by}"
-                    found.append(Offence(subject=account.name, text=text, layer="file", cause="/etc/passwd"))
-                else:
-                    equal.append(f"{account.name} (no password, no key, {refused})")
-            else:
+            if not self.has_session(account):
                 found += self._tunnels(account)
-        names = {account.name for account in self.applications}
-        asked = [*names, *(equal or [])]
-        return Offences(found, f"nobody enters as {', '.join(sorted(asked))}" if names else "no application account")
+                closed.append(account.name)
+                continue
+            ways = self.ways_in(account)
+            refused = "" if ways else self._refused_by_sshd(account)
+            if refused:
+                closed.append(f"{account.name} (no password, no key, {refused})")
+                continue
+            by = " and ".join(ways) or "no password and no key now, and nothing that keeps sshd from taking one"
+            text = f"{account.name} has the shell {account.shell or '/bin/sh'}, with {by}"
+            found.append(Offence(subject=account.name, text=text, layer="file", cause="/etc/passwd"))
+        return Offences(
+            found, f"nobody enters as {', '.join(sorted(closed))}" if closed else "no application's account"
+        )
 
     def _tunnels(self, account: Account) -> Iterator[Offence]:
         """A key opens no session where there is no shell, but sshd forwards for its owner."""
