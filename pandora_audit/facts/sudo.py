@@ -256,7 +256,7 @@ class Sudo(Fact):
                 yield Offence(subject=str(member), text=text, layer="file", cause=self.place(member.name, "NOPASSWD"))
 
     def _asks(self, rules: tuple[Grant, ...], name: str) -> bool:
-        """Whether one of these rules, each of which overrides those before it, is for all that somebody runs, and asks."""
+        """Whether one of these rules, which override those before them, asks for all that somebody runs."""
         return any(
             {name, sudoers.ALL} & {*self.names(grant.users)}
             and grant.options.get("authenticate") is not False
