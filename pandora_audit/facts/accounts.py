@@ -18,11 +18,14 @@ from pandora_audit.question import Ask, NotObserved, Question, Unreadable
 from pandora_audit.questions import GROUP, PAM, PASSWD, PASSWORD_STATES, SSSD
 from pandora_audit.verdict import NotApplicable, ToDecide
 
-# Which login shells are there, and what they are behind their links.
+# Which login shells are there, or hidden in a folder that this account may not look into; and what they are behind
+# their links.
 _SHELLS = Ask(
     key="login-shells",
     sh="getent passwd | cut -d: -f7 | sort -u | head -n 200 | while IFS= read -r s; do "
-    '[ -n "$s" ] || s=/bin/sh; [ ! -x "$s" ] || printf "%s:%s\\n" "$s" "$(readlink -f "$s")"; done',
+    "s=${s:-/bin/sh} d=$s; case $s in /*) ;; *) continue ;; esac; "
+    'while [ ! -e "$d" ] && [ -n "$d" ]; do d=${d%/*}; done; '
+    '[ "$d" != "$s" ] && [ -x "${d:-/}" ] || printf "%s:%s\\n" "$s" "$(readlink -f "$s")"; done',
 )
 _UID_MIN = Ask(
     key="uid-min", sh="grep -hsE '^[[:space:]]*UID_MIN[[:space:]]' /etc/login.defs /usr/etc/login.defs; true"

@@ -214,8 +214,7 @@ class Sudo(Fact):
         if pam.lets_anybody_in(stack):
             text = "su lets in without a password"
             yield Offence(subject="su", text=text, layer="next start", cause="/etc/pam.d/su")
-        root = next(account for account in self.accounts.all if account.name == "root")
-        if not self.accounts.password(root).is_set:
+        if not any(self.accounts.password(account).is_set for account in self.accounts.all if account.is_root):
             return
         closed = any(re.match(r"su=.{9}-$", line) for line in self._tools)
         if not closed and pam.succeeds(stack, lambda module: module.name != "pam_rootok.so" and not _limits(module)):
@@ -242,17 +241,28 @@ class Sudo(Fact):
         return name == "root" or name in self.accounts.programs
 
     def _untagged(self) -> Iterator[Offence]:
-        """NOPASSWD for everything."""
-        for grant in self._everything:
+        """NOPASSWD for everything, where no later rule for everything asks."""
+        for place, grant in enumerate(self._everything):
             if grant.options.get("authenticate") is not False:
                 continue
             for member in grant.users:
                 names = [name for name in self._expanded(member) if name in self.names(grant.users)]
-                if member.negated or (names and all(map(self._may_be_unasked, names))):
+                later = self._everything[place + 1 :]
+                unasked = [name for name in names if not self._may_be_unasked(name) and not self._asks(later, name)]
+                if member.negated or (names and not unasked):
                     continue
-                who = ", ".join(name for name in names if not self._may_be_unasked(name)) or "nobody yet"
+                who = ", ".join(unasked) or "nobody yet"
                 text = f"NOPASSWD: sudo makes root of {member} unasked" + (f" ({who})" if who != str(member) else "")
                 yield Offence(subject=str(member), text=text, layer="file", cause=self.place(member.name, "NOPASSWD"))
+
+    def _asks(self, rules: tuple[Grant, ...], name: str) -> bool:
+        """Whether one of these rules, which override those before them, asks for all that somebody runs."""
+        return any(
+            {name, sudoers.ALL} & {*self.names(grant.users)}
+            and grant.options.get("authenticate") is not False
+            and any(command.is_all and not command.negated for command in grant.commands)
+            for grant in rules
+        )
 
     def _unasked_by_default(self) -> Iterator[Offence]:
         wrong: dict[str, Callable[[object], bool]] = {"authenticate": lambda value: value is False}
