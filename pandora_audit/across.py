@@ -27,6 +27,7 @@ class Share:
     Args:
         host: its name.
         roles: those that it plays or is promised to play.
+        hidden: those of which this audit could not see whether it plays them.
         value: the plain data that ``Across.share`` made of its facts; None where silent or absent.
         silence: why the host did not tell, as a sentence: not reached, not in this run, refused.
         absent: why it has nothing to tell: it lacks the component.
@@ -35,6 +36,7 @@ class Share:
 
     host: str
     roles: frozenset[Role] = frozenset()
+    hidden: frozenset[Role] = frozenset()
     promises: Promises = field(default_factory=Promises)
     value: Any = None
     silence: str = ""
@@ -44,6 +46,11 @@ class Share:
     @property
     def told(self) -> bool:
         return not (self.silence or self.absent)
+
+    def may_play(self, *roles: Role) -> bool:
+        """Whether the host is, or for all that was seen could be, one with one of these roles."""
+        unseen = bool(self.silence) and not self.roles
+        return unseen or bool((self.roles | self.hidden) & set(roles))
 
 
 class Across:
@@ -80,8 +87,8 @@ class Across:
 
         Raises NotObserved, naming them, when one of them did not tell; NotApplicable when none has anything to tell.
         """
-        mine = [share for share in self.shares if not roles or share.silence or share.roles & set(roles)]
-        if silent := [share for share in mine if share.silence and (not roles or _may_play(share, roles))]:
+        mine = [share for share in self.shares if not roles or share.may_play(*roles)]
+        if silent := [share for share in mine if share.silence]:
             named = "; ".join(f"{share.host}: {share.silence}" for share in silent[:5])
             raise NotObserved(f"{named}; and {len(silent) - 5} more hosts" if len(silent) > 5 else named)
         told = tuple(share for share in mine if share.told)
@@ -91,11 +98,6 @@ class Across:
 
     def __repr__(self) -> str:
         return f"<{self.fact_name()}>"
-
-
-def _may_play(share: Share, roles: Iterable[Role]) -> bool:
-    """Whether a host that did not tell may be one that matters: nobody knows its roles, or it has one of these."""
-    return not share.roles or bool(share.roles & set(roles))
 
 
 ACROSS: dict[str, type[Across]] = {}

@@ -150,7 +150,8 @@ class Audit:
         self.asked_at = max(self.asked_at, machine.asked_at)
         roles = frozenset(role for role, state in machine.roles.items() if state.state == "present")
         roles |= target.promised or frozenset()
-        known = Share(host=target.name, roles=roles, promises=target.promises, silence=machine.silence)
+        hidden = frozenset(role for role, state in machine.roles.items() if state.state == "hidden") - roles
+        known = Share(host=target.name, roles=roles, hidden=hidden, promises=target.promises, silence=machine.silence)
         self.members.setdefault(target.promises.deployment, []).append(known)
         for kind in self.across:
             share = _share(kind, machine, known)
@@ -171,7 +172,7 @@ class Audit:
     def _is_an_installation(self, deployment: str) -> None:
         """Raises NotApplicable where nothing but EndPoints, or machines without Pandora FMS, was asked."""
         known = [*self.members.get(deployment, ()), *self.outside.get(deployment, ())]
-        if not any(share.roles & _COMPONENTS or (share.silence and not share.roles) for share in known):
+        if not any(share.may_play(*_COMPONENTS) for share in known):
             raise NotApplicable("no server, console, database or Tentacle of Pandora FMS is among the hosts")
 
     # --- concluding ---

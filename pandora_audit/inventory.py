@@ -97,14 +97,12 @@ class Inventory:
         """The hosts that are known here and not among the targets, as shares that tell nothing, by deployment."""
         asked = {target.name for target in targets}
         found: dict[str, list[Share]] = {}
-        for name in self._hosts:
-            if name not in asked:
-                groups = sorted((each for each in self._groups if name in self._members[each]), key=self._rank)
-                said = self._effective(name, groups).get(f"{promises.PREFIX}deployment")
-                deployment = said.text("deployment") if said else promises.KINDS["deployment"].default
-                roles = frozenset(ROLE_GROUPS[each] for each in groups if each in ROLE_GROUPS)
-                silence = "is in the inventory and was not asked in this run"
-                found.setdefault(str(deployment), []).append(Share(host=name, roles=roles, silence=silence))
+        for target in map(self._target, (name for name in self._hosts if name not in asked)):
+            silence = "is in the inventory and was not asked in this run"
+            share = Share(
+                host=target.name, roles=target.promised or frozenset(), promises=target.promises, silence=silence
+            )
+            found.setdefault(target.promises.deployment, []).append(share)
         return {deployment: tuple(shares) for deployment, shares in found.items()}
 
     # -- reading ----------------------------------------------------------------------------------------

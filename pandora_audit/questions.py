@@ -71,7 +71,8 @@ TCP_LISTENERS = Ask(key="listeners", argv=("ss", "-ltn"))
 TCP_OWNERS = Ask(key="listeners-owners", argv=("ss", "-ltnp"), root=True)
 UDP_LISTENERS = Ask(key="listeners-udp", argv=("ss", "-lun"))
 UDP_OWNERS = Ask(key="listeners-udp-owners", argv=("ss", "-lunp"), root=True)
-ADDRESSES = Ask(key="addresses", argv=("ip", "-o", "addr"))
+# Where a machine's own names and addresses end, others begin.
+ADDRESSES = Ask(key="addresses", sh="uname -n; ip -o address show")
 
 # Arguments may hold passwords. Of them only the program leaves the host, and the script that an interpreter runs.
 _ROW = r"^( *[0-9]+ +[0-9]+ +[0-9]+ +[^ ]+) +"
@@ -218,9 +219,6 @@ p
 
 # The machine's clock, and how long it has been up.
 UPTIME = Ask(key="uptime", sh="date +%s; cat /proc/uptime")
-
-# Where a machine's own names and addresses end, others begin.
-OWN_ADDRESSES = Ask(key="own-addresses", sh="uname -n; ip -o address show")
 
 # A container's kernel is another machine's, and so are its clock and its access control.
 CONTAINER = Ask(key="container", sh="systemd-detect-virt --container || true")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pandora_audit.facts import pandora_agent
 from pandora_audit.formats import agent_conf
 from pandora_audit.formats.agent_conf import Line
 
@@ -122,3 +125,40 @@ def test_the_last_line_of_a_token_counts(lines: list[str]) -> None:
     written = [line for line in lines if line.startswith("remote")]
     value = read("\n".join(lines))["remote_config"].value
     assert value == (written[-1].split()[1] if written else "0")
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("server_pwd hunter2", ""),
+        ("group_password hunter2", ""),
+        ("server_opts -x hunter2 -c", "server_opts -x … -c"),
+        ("server_opts -cx 'hunter2 too' -t 5", "server_opts -cx … -t 5"),
+        ("server_opts -xhunter2", "server_opts -x…"),
+        ("server_opts -e /etc/x.pem -f /etc/my-next.pem", "server_opts -e /etc/x.pem -f /etc/my-next.pem"),
+        ("agent_name_cmd curl -u a:hunter2", "agent_name_cmd …"),
+        ("agent_name box", "agent_name box"),
+        ("module_exec mysql -phunter2", "module_exec …"),
+        ("module_plugin perl /a/b.pl --password hunter2", "module_plugin perl /a/b.pl"),
+        ("module_plugin /opt/sql_inventory --password hunter2", "module_plugin /opt/sql_inventory"),
+        (
+            "module_plugin grep_log_module /var/log/secure Secure .*",
+            "module_plugin grep_log_module /var/log/secure Secure .*",
+        ),
+        ("custom_field1_value hunter2", ""),
+        ("macro_pass hunter2", ""),
+        ("rmm_extra_opts hunter2", ""),
+        ("# server_pwd hunter2", ""),
+        ("unheard_of hunter2", ""),
+    ],
+)
+def test_what_leaves_the_host(line: str, kept: str) -> None:
+    said = subprocess.run(
+        ["sed", "-nE", pandora_agent._KEEP],
+        input=f"{FILE}:1:{line}\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    ).stdout
+    assert said == (f"{FILE}:1:{kept}\n" if kept else "")

@@ -308,6 +308,10 @@ def test_every_host_tells_or_is_named(shares: list[Share], roles: tuple[Role, ..
 
 def test_hosts_that_cannot_matter_may_be_silent() -> None:
     assert Nothing([SILENT, TOLD, ABSENT]).every(Role.SERVER) == (TOLD,)
+    hides = Share(host="e", roles=frozenset({Role.AGENT}), hidden=frozenset({Role.CONSOLE}), silence="no entry")
+    assert Nothing([hides, TOLD]).every(Role.SERVER) == (TOLD,)
+    with pytest.raises(NotObserved, match="e: no entry"):
+        Nothing([hides, TOLD]).every(Role.CONSOLE)
 
 
 def test_promises_agree_or_are_to_decide() -> None:

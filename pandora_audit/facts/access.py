@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from pandora_audit.fact import Fact
-from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.formats import pam, sshd_config
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved
 from pandora_audit.questions import PAM, SSHD_CONFIG, SSSD

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.account_keys import AccountKeys
 from pandora_audit.facts.sshd import Sshd
 from pandora_audit.formats import authorized_keys, pam, passwd
-from pandora_audit.formats.passwd import Account, Group
+from pandora_audit.formats.passwd import Account, Group, Password
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question, Unreadable
 from pandora_audit.questions import GROUP, PAM, PASSWD, PASSWORD_STATES, SSSD
@@ -53,30 +52,6 @@ _GENERIC = re.compile(
 _APPLICATIONS = ("pandora", "apache", "www-data", "nginx", "mysql", "mariadb", "snmptt")
 # Whoever is in one of these is root by another name: it owns the disks, the passwords, or starts what root owns.
 _PRIVILEGED = ("root", "disk", "shadow", "kmem", "mem", "docker", "lxd", "lxc", "incus-admin", "libvirt")
-
-_SCHEMES = r"[\w-]{1,16}"
-
-
-@dataclass(frozen=True)
-class Password:
-    """What a password field says without its hash.
-
-    Args:
-        kind: ``empty``, the scheme of the hash, or ``-`` for what no password fits.
-        expires: the day of the epoch from which on nobody enters; None for never.
-    """
-
-    kind: str
-    locked: bool
-    expires: int | None
-
-    @property
-    def is_set(self) -> bool:
-        return not self.locked and self.kind not in ("-", "empty")
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.locked and self.kind == "empty"
 
 
 class Accounts(Fact):
@@ -192,19 +167,14 @@ class Accounts(Fact):
 
     @cached_property
     def _passwords(self) -> dict[str, Password]:
-        found: dict[str, Password] = {}
-        for line in self.answers[PASSWORD_STATES.key].succeeded().lines:
-            row = re.fullmatch(rf"/etc/(passwd|shadow):([^:]+):([01]):((?:{_SCHEMES})?):(-?[0-9]{{0,9}})", line)
-            if row is None:
-                raise Unreadable(f"`awk` said {line[:100]!r} of an account")
-            file, name, locked, kind, day = row.groups()
-            password = Password(kind or "-", locked == "1", int(day) if day.isdecimal() else None)
-            # A field of passwd that refers to shadow is no password; any other counts in its stead.
-            if file == "passwd" or name not in found or found[name].kind == "-":
-                found[name] = password
-        if "root" not in found:
-            raise Unreadable("neither passwd nor shadow lists root")
-        return found
+        told = passwd.passwords(self.answers[PASSWORD_STATES.key].succeeded().lines)
+        # A field of passwd that refers to shadow is no password; any other counts in its stead.
+        refers = {name for (file, name), each in told.items() if file == "passwd" and each.kind == "-"}
+        return {
+            name: each
+            for (file, name), each in told.items()
+            if file == "passwd" or name in refers or ("passwd", name) not in told
+        }
 
     def password(self, account: Account) -> Password:
         """The state of its password on this machine; one that a directory knows has none here."""

@@ -6,9 +6,10 @@ import re
 from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
-from pandora_audit.facts.sshd import Sshd, nothing_withheld
+from pandora_audit.facts.sshd import Sshd
 from pandora_audit.formats import authorized_keys, passwd
 from pandora_audit.formats.authorized_keys import AuthorizedKey
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.passwd import Account
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question, Unreadable

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
-from pandora_audit.facts.sshd import nothing_withheld
-from pandora_audit.formats import config_php
+from pandora_audit.formats import addresses, config_php
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question, Role, Unreadable
 from pandora_audit.questions import CONSOLE_CONFIG
@@ -51,7 +50,7 @@ class ConsoleDatabase(Fact):
         host = self._text("dbhost")
         if not host:
             raise NotObserved("config.php does not tell dbhost")
-        if host.startswith("/") or host == "localhost" or _is_loopback(host):
+        if host.startswith("/") or addresses.is_loopback(host):
             raise NotApplicable(f"the console's database is on its own machine ({host})")
         found = []
         for key, what in (("dbssl", "TLS is off"), ("sslverifyservercert", "the server's certificate is not verified")):
@@ -64,7 +63,9 @@ class ConsoleDatabase(Fact):
         if not authority:
             text = "dbsslcafile is empty, and without it the console does not encrypt at all"
             found.append(_offence("dbsslcafile", text, self._config.get("dbsslcafile")))
-        elif not found and authority.startswith("/"):
+        elif not found:
+            if not authority.startswith("/"):
+                raise NotObserved(f"dbsslcafile is {authority}, which depends on where PHP stands")
             there = self.answers[_CA]
             if b"No such file" in there.err:
                 found.append(_offence("dbsslcafile", f"{authority} does not exist", self._config["dbsslcafile"]))
@@ -75,10 +76,3 @@ class ConsoleDatabase(Fact):
 
 def _offence(key: str, text: str, value: config_php.Value | None) -> Offence:
     return Offence(subject=key, text=text, layer="file", cause=f"config.php:{value.line}" if value else "config.php")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact
-from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.facts.web_server import WebServer
 from pandora_audit.formats import config_php
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Role
 from pandora_audit.questions import CONSOLE_CONFIG, CONSOLES

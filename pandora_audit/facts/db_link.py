@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact
+from pandora_audit.formats import addresses
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Role, Unreadable
+from pandora_audit.question import Ask, NotObserved, Role
+from pandora_audit.questions import ADDRESSES
 from pandora_audit.verdict import NotApplicable
 
 # What the code falls back to, the vendor's deployment scripts set, and the console's interface starts with.
@@ -98,7 +98,6 @@ CONSOLE_CONF = Ask(
     only_if=Role.CONSOLE,
     keep=_CONSOLE_KEEP,
 )
-ADDRESSES = Ask(key="machine-addresses", sh="ip -o addr show; uname -n | sed 's/^/name /'")
 
 
 @dataclass(frozen=True)
@@ -141,15 +140,13 @@ class DbLink(Fact):
             yield _link(name, lines, given)
 
     @cached_property
-    def own_networks(self) -> tuple[tuple[str, ipaddress.IPv4Interface | ipaddress.IPv6Interface], ...]:
+    def _addresses(self) -> addresses.Addresses:
+        return addresses.read(self.answers[ADDRESSES.key])
+
+    @property
+    def own_networks(self) -> tuple[tuple[str, addresses.Interface], ...]:
         """The machine's addresses with their networks, by interface."""
-        found = re.findall(r"^\d+: (\S+)\s+inet6? (\S+/\d{1,3}) ", self.answers[ADDRESSES.key].text, re.M)
-        if not found:
-            raise NotObserved("`ip addr` listed no address of this machine")
-        try:
-            return tuple((name.partition("@")[0], ipaddress.ip_interface(text)) for name, text in found)
-        except ValueError as error:
-            raise Unreadable(f"`ip addr` said {error}") from error
+        return self._addresses.interfaces
 
     @cached_property
     def local(self) -> tuple[Link, ...]:
@@ -157,14 +154,11 @@ class DbLink(Fact):
         return tuple(link for link in self.links if self._is_here(link.host))
 
     def _is_here(self, host: str) -> bool:
-        if host in ("", "localhost") or host.startswith("/"):
+        host = host.strip("[]")
+        if not host or host.startswith("/") or addresses.is_loopback(host):
             return True
-        try:
-            address = ipaddress.ip_address(host.strip("[]"))
-        except ValueError:
-            name = re.search(r"^name (\S+)$", self.answers[ADDRESSES.key].text, re.M)
-            return name is not None and host.partition(".")[0] == name[1].lower().partition(".")[0]
-        return address.is_loopback or any(address == interface.ip for _, interface in self.own_networks)
+        # A name with a domain is taken for this machine's where the name before it is.
+        return self._addresses.mean(host) or self._addresses.mean(host.partition(".")[0])
 
     @cached_property
     def weak_passwords(self) -> Offences:

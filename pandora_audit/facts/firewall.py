@@ -8,8 +8,8 @@ from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.listeners import DOCUMENTED, Allowance, Listener, Listeners
-from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.formats import netfilter, units
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.netfilter import Packet
 from pandora_audit.formats.units import Unit
 from pandora_audit.offence import Offence, Offences

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ from functools import cached_property
 from pandora_audit.fact import Fact
 from pandora_audit.facts.log_watch import LogWatch
 from pandora_audit.facts.services import Services
-from pandora_audit.formats import rsyslog, syslog_ng
+from pandora_audit.formats import addresses, rsyslog, syslog_ng
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved
-from pandora_audit.questions import OWN_ADDRESSES, RSYSLOG_CONFIG, UPTIME
+from pandora_audit.questions import ADDRESSES, RSYSLOG_CONFIG, UPTIME
 from pandora_audit.verdict import ToDecide
 
 _SYSLOG_NG = Ask(
@@ -143,7 +142,7 @@ class Forwarding(Fact):
 
     questions = (
         *(*Services.questions, *LogWatch.questions, RSYSLOG_CONFIG, _WRITTEN, _SYSLOG_NG, _SHIPPING),
-        *(OWN_ADDRESSES, UPTIME),
+        *(ADDRESSES, UPTIME),
     )
 
     then = LogWatch.then
@@ -288,17 +287,7 @@ class Forwarding(Fact):
             )
 
     def _is_own(self, target: str) -> bool:
-        name = target.lower()
-        own = self.answers[OWN_ADDRESSES.key].succeeded().lines
-        names = {"localhost", *(own[:1]), *(own[0].partition(".")[:1] if own else ())}
-        if name in {each.lower() for each in names}:
-            return True
-        try:
-            address = ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        addresses = {found[1] for line in own if (found := re.search(r" inet6? ([0-9a-f.:]+)", line))}
-        return address.is_loopback or address.is_unspecified or str(address) in addresses
+        return target in ("0.0.0.0", "::") or addresses.read(self.answers[ADDRESSES.key]).mean(target)  # noqa: S104
 
 
 def _forwards(config: rsyslog.Config, message: rsyslog.Message) -> Iterator[rsyslog.Reached]:

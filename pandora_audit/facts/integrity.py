@@ -8,9 +8,12 @@ from functools import cached_property
 
 from pandora_audit.baseline import Section
 from pandora_audit.fact import Fact
-from pandora_audit.facts.sshd import nothing_withheld
+from pandora_audit.formats import passwd
+from pandora_audit.formats.grep import nothing_withheld
+from pandora_audit.formats.passwd import Password
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Answer, Ask, NotObserved, Unreadable
+from pandora_audit.questions import PASSWORD_STATES
 
 _WATCHED = (
     *("/etc/passwd", "/etc/hosts", "/etc/resolv.conf"),
@@ -21,13 +24,6 @@ _DIGESTS = Ask(
     argv=("find", "-L", *_WATCHED, "-maxdepth", "1", "-type", "f", "-exec", "sha256sum", "{}", "+"),
     root=True,
 )
-# Of an account: whether "!" locks it, its scheme, whether nothing else is there, whether "*" is. Not even who may run
-# it as root is shown a hash. sudo allows no blank in it, and no asterisk, which is character 42.
-_AWK = (
-    '{s=$2;sub("^!+","",s);t="";if(index(s,"$")==1)t=substr(s,2,index(substr(s,2),"$")-1);'
-    'print$1":"(s!=$2)":"t":"(s=="")":"(index(s,sprintf("%c",42))==1)}'
-)
-_SHADOW = Ask(key="integrity-shadow", argv=("awk", "-F:", _AWK, "/etc/shadow"), root=True)
 # Who writes files that are not the administrator's: where a link leads, and the line that a generator begins with.
 _GENERATED = Ask(
     key="integrity-generated",
@@ -63,7 +59,7 @@ _SCHEMES = {
 class Integrity(Fact):
     """The watched files by digest, or by their generator; the accounts of shadow by status and scheme."""
 
-    questions = (_DIGESTS, _SHADOW, _GENERATED)
+    questions = (_DIGESTS, PASSWORD_STATES, _GENERATED)
     section = "integrity"
 
     def proposal(self) -> Section:
@@ -97,15 +93,8 @@ class Integrity(Fact):
 
     @cached_property
     def _accounts(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for line in self.answers[_SHADOW.key].succeeded().lines:
-            row = re.fullmatch(r"([^:]+):([01]):(\w*):([01]):([01])", line)
-            if row is None:
-                raise Unreadable(f"`awk` said {line[:100]!r} of an account")
-            name, locked, scheme, empty, starred = row.groups()
-            state = "open without a password" if empty == "1" else "open"
-            words = ("locked" if "1" in (locked, starred) else state, _SCHEMES.get(scheme, scheme))
-            found[f"shadow {name}"] = ", ".join(filter(None, words))
+        told = passwd.passwords(self.answers[PASSWORD_STATES.key].succeeded().lines)
+        found = {f"shadow {name}": _state(each) for (file, name), each in told.items() if file == "shadow"}
         if "shadow root" not in found:
             raise Unreadable("/etc/shadow lists no root")
         return found
@@ -114,6 +103,14 @@ class Integrity(Fact):
     def changes(self) -> Offences:
         """What differs from the accepted baseline. Raises ToDecide where none is in force."""
         return differences(self._now, self.seen.accepted(self.section), "files and accounts")
+
+
+def _state(password: Password) -> str:
+    """Whether an account opens, and the scheme of its password's hash."""
+    if password.is_empty:
+        return "open without a password"
+    state = "open" if password.is_set else "locked"
+    return state if password.kind in ("-", "empty") else f"{state}, {_SCHEMES.get(password.kind, password.kind)}"
 
 
 def digests(answer: Answer) -> dict[str, str]:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from pandora_audit.fact import Fact
 from pandora_audit.facts.pandora_agent import PandoraAgent
-from pandora_audit.facts.sshd import nothing_withheld
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Role
 from pandora_audit.script import ROLES

@@ -9,8 +9,8 @@ from functools import cached_property
 
 from pandora_audit.fact import Fact
 from pandora_audit.facts.listeners import Allowance, Listener, Listeners
-from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.formats import inetd, units
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.units import Unit
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved

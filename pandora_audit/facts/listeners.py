@@ -10,7 +10,7 @@ from functools import cached_property
 from pandora_audit.baseline import Section
 from pandora_audit.fact import Fact
 from pandora_audit.facts.processes import Processes
-from pandora_audit.formats import ss
+from pandora_audit.formats import addresses, ss
 from pandora_audit.formats.ss import Socket
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Answer, Ask, NotObserved, Role
@@ -228,10 +228,11 @@ class Listeners(Fact):
     @cached_property
     def _interfaces(self) -> dict[str, str]:
         """Addresses of this machine and their interfaces; empty where nobody told."""
-        answer = self.answers[ADDRESSES.key]
-        lines = [] if answer.silence or answer.status != 0 else answer.lines
-        found = (re.match(r"\d+: +(\S+?)(?:@\S+)? +inet6? +([0-9a-fA-F:.]+)", line) for line in lines)
-        return {row[2]: row[1] for row in found if row}
+        try:
+            told = addresses.read(self.answers[ADDRESSES.key])
+        except NotObserved:
+            return {}
+        return {str(interface.ip): name for name, interface in told.interfaces}
 
     @property
     def interfaces(self) -> tuple[str, ...]:

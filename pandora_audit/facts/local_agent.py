@@ -6,8 +6,9 @@ import re
 from functools import cached_property
 
 from pandora_audit.fact import Fact
-from pandora_audit.facts.pandora_agent import PandoraAgent
-from pandora_audit.facts.sshd import nothing_withheld
+from pandora_audit.facts.pandora_agent import LOG_PLUGINS, SECURITY_PLUGINS, PandoraAgent, plugin
+from pandora_audit.formats.agent_conf import Module
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Role
 from pandora_audit.script import ROLES
@@ -24,10 +25,10 @@ _LOGS = Ask(
     only_if=Role.SERVER,
 )
 _PLUGINS = Ask(
-    key="agent-security-plugins",
+    key="agent-watching-plugins",
     argv=(
-        *("find", "-L", "/etc/pandora", "/etc/pandorafms", "/usr/share/pandora_agent", "-maxdepth", "3"),
-        *("-name", "basic_security", "-o", "-name", "basic_security_v2", "-o", "-name", "pandora_security_check"),
+        *("find", "-L", "/etc/pandora", "/usr/share/pandora_agent", "/usr/share/pandorafms/agent", "-maxdepth", "3"),
+        *[word for name in (*SECURITY_PLUGINS, *LOG_PLUGINS) for word in ("-o", "-name", name)][1:],
     ),
     root=True,
     only_if=Role.SERVER,
@@ -67,7 +68,9 @@ class LocalAgent(Fact):
             where = self._agent.setting("standby").where
             found.append(Offence(subject="standby", text="standby 1: it reports nothing", layer="file", cause=where))
         states = re.findall(r"^UnitFileState=(.+)$", self.answers[_UNITS.key].succeeded().text, re.M)
-        if states and not set(states) & {"enabled", "enabled-runtime", "generated", "static", "linked"}:
+        if not states and not found:
+            raise NotObserved("no unit of the agent is known: whether it starts with the machine was not seen")
+        if states and not set(states) & {"enabled", "generated"}:
             found.append(Offence(subject="unit", text=f"its unit is {states[0]}", layer="next start"))
         return Offences(found, "an agent runs on the server, and starts with it")
 
@@ -83,12 +86,24 @@ class LocalAgent(Fact):
         }
         modules = {name: self._agent.watches(paths) for name, paths in logs.items()}
         found = [
-            Offence(subject=name, text=f"no module reads the {name} ({' or '.join(logs[name]) or 'there is none'})")
+            Offence(subject=name, text=f"no module reads the {name} ({' or '.join(logs[name])})")
             for name, module in modules.items()
-            if module is None
+            if module is None and logs[name]
         ]
+        found += [each for module in modules.values() if module and (each := self._not_there(module))]
+        if not found and (missing := [name for name, paths in logs.items() if not paths]):
+            raise NotObserved(f"the machine writes no file of the {missing[0]}; who watches the journal was not seen")
         seen = ", ".join(f"{name}: {module.parameters}" for name, module in modules.items() if module)
         return Offences(found, seen)
+
+    def _not_there(self, module: Module) -> Offence | None:
+        """The offence of a plugin that the agent is told to run, and does not find."""
+        name = plugin(module)
+        places = self.answers[_PLUGINS.key].lines
+        if not name or any(path.rpartition("/")[2] == name for path in places):
+            return None
+        nothing_withheld(self.answers[_PLUGINS.key])
+        return Offence(subject=name, text=f"{name} is not where the agent looks for it", cause=module.where)
 
     @cached_property
     def security_plugin_missing(self) -> Offences:
@@ -99,12 +114,7 @@ class LocalAgent(Fact):
         if module is None:
             text = "no line of the agent's configuration runs the security plugin"
             return Offences([Offence(subject="security plugin", text=text, layer="file")], "")
-        places = self.answers[_PLUGINS.key].lines
-        name = next(word.strip("\"'").rpartition("/")[2] for word in module.parameters.split() if "security" in word)
-        found = []
-        if not any(path.rpartition("/")[2] == name for path in places):
-            nothing_withheld(self.answers[_PLUGINS.key])
-            found.append(Offence(subject=name, text=f"{name} is not where the agent looks for it", cause=module.where))
+        found = [each for each in (self._not_there(module),) if each]
         if not self._agent.runs:
             found.append(Offence(subject="agent", text="the agent does not run", layer="process"))
         elif not self._agent.privileged:

@@ -16,6 +16,7 @@ from pandora_audit.database_views import Dialect
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.db_link import DbLink
 from pandora_audit.formats import my_cnf, mysql_batch
+from pandora_audit.formats.addresses import is_loopback
 from pandora_audit.formats.my_cnf import Option
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.promises import Promises
@@ -95,15 +96,10 @@ class _Listener:
 
     @property
     def is_loopback(self) -> bool:
-        return _is_loopback(self.address)
+        return is_loopback(self.address)
 
     def __str__(self) -> str:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
-
-
-def _is_loopback(text: str) -> bool:
-    address = _address(text)
-    return text == "localhost" or (address is not None and address.is_loopback)
 
 
 def _address(text: str) -> _Address | None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from pandora_audit.fact import Fact
-from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.formats import apt, dnf, dpkg
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Unreadable
 from pandora_audit.questions import OS_RELEASE

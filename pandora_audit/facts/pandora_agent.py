@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import fnmatch
-import ipaddress
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
-from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.formats import agent_conf
+from pandora_audit.formats.addresses import is_loopback
 from pandora_audit.formats.agent_conf import AgentConf, Module, Setting
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question, Role, Unreadable
 from pandora_audit.verdict import NotApplicable, ToDecide
+
+SECURITY_PLUGINS = ("basic_security", "basic_security_v2", "pandora_security_check")
+LOG_PLUGINS = ("grep_log", "grep_log_module")
 
 # The vendor's place, Debian's, and the folder that Debian's agent is started with.
 _PLACES = ("/etc/pandora", "/etc/pandorafms", "/var/lib/pandorafms/agent")
@@ -30,23 +33,26 @@ _PROGRAMS = (
     "/usr/sbin/pandora_agent",
 )
 
-# Values that may hold a secret stay on the host: passwords, whatever is executed (but for the names of plugins, and the
-# arguments of those that read logs or take inventories), custom fields, macros.
-_KEEP = r"""
+# What these say leaves the host; of whatever else the agent knows only what it executes, without its arguments (but for
+# the logs that plugins read, and what inventories hold). Anything else may be, or hold, a secret.
+_TOLD = (
+    *("include", "file_collection", "cmd_file", "remote_config", "udp_server", "proxy_mode", "rmm_enabled", "standby"),
+    *("temporal", "pandora_user", "agent_name"),
+    *(f"{server}{each}" for server in ("", "secondary_") for each in ("server_ip", "server_ssl", "transfer_mode")),
+    *("server_opts", "secondary_server_opts", "secondary_mode"),
+    *("module_begin", "module_end", "module_name", "module_type", "module_disabled", "module_regexp"),
+)
+_PLUGIN = (
+    r"^[^:]*:[0-9]+:[[:space:]]*module_plugin[[:space:]]+(([^[:space:]]*\/)?(perl|python3?|ba?sh|env)[[:space:]]+)?"
+)
+_KEEP = rf"""
 /^[^:]*:[0-9]+:[[:space:]]*(#|$)/d
-s/(-x[[:space:]]*)('[^']*'|"[^"]*"|[^[:space:]]+)/\1…/g
-t next
-:next
-s/^([^:]*:[0-9]+:[[:space:]]*([a-z_]*(pwd|password|pass)|rmm_[a-z_]*opts)[[:space:]]+).*/\1…/p
-t
-/^[^:]*:[0-9]+:[[:space:]]*module_plugin[[:space:]].*(grep_log|inventory)/{p;d}
-s/^([^:]*:[0-9]+:[[:space:]]*module_plugin[[:space:]]+(([^[:space:]]*\/)?(perl|python3?|ba?sh|env)[[:space:]]+)?[^[:space:]]+).*/\1/p
-t
-/^[^:]*:[0-9]+:[[:space:]]*module_(begin|end|name|type|disabled|regexp)([[:space:]]|$)/{p;d}
-s/^([^:]*:[0-9]+:[[:space:]]*module_[a-z_]+[[:space:]]).*/\1…/p
-t
-/^[^:]*:[0-9]+:[[:space:]]*(custom_field|macro|module)/d
-p
+s/([[:space:]]-[cghqvwz]*x[[:space:]]*)('[^']*'|"[^"]*"|[^[:space:]]+)/\1…/g
+/^[^:]*:[0-9]+:[[:space:]]*({"|".join(_TOLD)})([[:space:]]|$)/p
+s/^([^:]*:[0-9]+:[[:space:]]*agent_name_cmd[[:space:]]).*/\1…/p
+/{_PLUGIN}["']?([^[:space:]]*\/)?(grep_log(_module)?|inventory)["']?([[:space:]]|$)/{{p;d}}
+s/({_PLUGIN}[^[:space:]]+).*/\1/p
+s/^([^:]*:[0-9]+:[[:space:]]*module_(exec|proc|service|cpu[a-z]*|mem[a-z]*|free[a-z]*|occupied[a-z]*)[[:space:]]).*/\1…/p
 """
 
 
@@ -59,11 +65,11 @@ _CONF = _conf("agent-conf", *_FILES)
 # A process that nobody shows is no process that does not run: of process 1 everybody knows that it runs.
 _PROCESSES = Ask(
     key="agent-processes",
-    sh="date +%s; ps -p 1 -o pid=; ps -eo ruid=,euid=,etimes=,args=",
+    sh="date +%s; ps -p 1 -o pid=; ps -eo ruid=,euid=,etimes=,ruser:32=,args=",
     only_if=Role.AGENT,
     keep=r"""
 /^ *[0-9]+$/p
-s/^( *[0-9]+ +[0-9]+ +[0-9]+ )(([^ ]*\/)?perl[0-9.]* +(-[^ ]+ +)*)?(([^ ]*\/)?pandora_agent( .*)?)$/\1\5/p
+s/^( *[0-9]+ +[0-9]+ +[0-9]+ +[^ ]+ +)(([^ ]*\/)?perl[0-9.]* +(-[^ ]+ +)*)?(([^ ]*\/)?pandora_agent( .*)?)$/\1\5/p
 """,
 )
 _STAT = ("stat", "-L", "-c", "%a:%U:%G:%Y:%F:%n")
@@ -81,6 +87,21 @@ _MODES = Ask(
     root=True,
     only_if=Role.AGENT,
 )
+_LINKS = Ask(key="agent-links", argv=("find", *_FILES, "-maxdepth", "0", "-type", "l"), root=True, only_if=Role.AGENT)
+
+
+def _above(path: str) -> tuple[str, ...]:
+    """A path and the folders above it."""
+    parts = path.split("/")
+    return tuple("/".join(parts[:length]) or "/" for length in range(len(parts), 0, -1))
+
+
+# Where data usually waits; of another folder the second trip asks.
+_SPOOLS = tuple(
+    f"/var/spool/{each}{below}" for each in ("pandora", "pandorafms") for below in ("", "/data_out", "/temporal")
+)
+_SPOOL = Ask(key="agent-spool", argv=(*_STAT, "/", "/var", "/var/spool", *_SPOOLS), root=True, only_if=Role.AGENT)
+_SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  (the folders that a claim forbids)
 _CODE = Ask(
     key="agent-code",
     argv=(
@@ -98,6 +119,7 @@ _CODE = Ask(
 class _Process:
     """A running agent: whose it is, when it started (seconds since the epoch), and its configuration file."""
 
+    user: str
     real: int
     effective: int
     started: float
@@ -139,14 +161,17 @@ class PandoraAgent(Fact):
     """The agent of Pandora FMS."""
 
     role = Role.AGENT
-    questions = (_CONF, _PROCESSES, _MODES, _CODE)
+    questions = (_CONF, _PROCESSES, _LINKS, _MODES, _CODE, _SPOOL)
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
         agent = cls(seen)
         places = sorted({_place(each.value) for each in agent._main.includes if each.value.startswith("/")})
         included = (_conf(f"{_CONF.key}@included", *places),) if places else ()
-        return (*included, Ask(key=f"{_MODES.key}@temporal", argv=(*_STAT, agent._main["temporal"].value)))
+        temporal = agent._main["temporal"].value.rstrip("/")
+        if temporal in (*_SPOOLS, *_SHARED) or not re.fullmatch(r"/[\w./@+-]+", temporal):
+            return included
+        return (*included, Ask(key=f"{_SPOOL.key}@temporal", argv=(*_STAT, *_above(temporal)), root=True))
 
     # --- what is written ---
 
@@ -160,7 +185,9 @@ class PandoraAgent(Fact):
         there = list(dict.fromkeys(line.file for line in self._lines))
         if not there:
             raise Unreadable("the agent's configuration says nothing, or could not be read")
-        started = [each.file for each in self._processes]
+        started = sorted({each.file for each in self._processes})
+        if len(started) > 1:
+            raise NotObserved(f"agents run with {', '.join(started)}, and this looks at one agent only")
         if started and started[0] not in there:
             raise NotObserved(f"the agent runs with {started[0]}, which was not looked into")
         return started[0] if started else there[0]
@@ -200,11 +227,11 @@ class PandoraAgent(Fact):
         alone = [line.strip() for line in lines if re.fullmatch(r" *\d{1,12}", line)]
         if len(alone) < 2:
             raise NotObserved("this account is not shown the processes of others")
-        rows = [line.split(None, 4) for line in lines if len(line.split(None, 4)) > 3]
+        rows = (re.fullmatch(r" *(\d{1,10}) +(\d{1,10}) +(\d{1,10}) +(\S+) +(.*)", line) for line in lines)
         return tuple(
-            _Process(int(real), int(effective), int(alone[0]) - int(age), _started_with(" ".join(words)))
-            for real, effective, age, *words in rows
-            if re.fullmatch(r"\d{1,10} \d{1,10} \d{1,10}", f"{real} {effective} {age}")
+            _Process(row[4], int(row[1]), int(row[2]), int(alone[0]) - int(row[3]), _started_with(row[5]))
+            for row in rows
+            if row
         )
 
     @cached_property
@@ -287,13 +314,12 @@ class PandoraAgent(Fact):
     @cached_property
     def unverified(self) -> Offences:
         """The servers that the agent sends to without verifying whom it talks to."""
-        found = [
-            Offence(
-                subject=f"{prefix}server_opts", text=f"{prefix}server_opts names no CA (-f)", layer="file", cause=cause
-            )
-            for prefix in self._ways
-            if "f" not in (options := self._options(prefix))[0] and (cause := options[1]) is not None
-        ]
+        found = []
+        for prefix in self._ways:
+            letters, where = self._options(prefix)
+            if "f" not in letters and self.setting(f"{prefix}transfer_mode").value == "tentacle":
+                text = f"{prefix}server_opts names no CA (-f)"
+                found.append(Offence(subject=f"{prefix}server_opts", text=text, layer="file", cause=where))
         return Offences(found, "server_opts names the CA that the server's certificate must chain to (-f)")
 
     @cached_property
@@ -307,7 +333,7 @@ class PandoraAgent(Fact):
 
     def _stays(self, prefix: str) -> bool:
         mode = self.setting(f"{prefix}transfer_mode").value
-        return mode == "local" or _is_loopback(self.setting(f"{prefix}server_ip").value)
+        return mode == "local" or is_loopback(self.setting(f"{prefix}server_ip").value)
 
     def _options(self, prefix: str) -> tuple[frozenset[str], str]:
         """The client's options for one server, and where they are set."""
@@ -342,7 +368,11 @@ class PandoraAgent(Fact):
         """Who reads the configuration, or alters it, besides its owner."""
         file, folder = self._mode(self.file), self._mode(self.file.rpartition("/")[0])
         texts = [each.alterable_by(self._runs_as) for each in (file, folder)]
-        if file.bits & 0o004 and folder.bits & 0o001:
+        # What a link leads to lies elsewhere: the folder of the link keeps nobody out.
+        is_linked = self.file in self.answers[_LINKS.key].lines
+        if not is_linked:
+            nothing_withheld(self.answers[_LINKS.key])
+        if file.bits & 0o004 and (is_linked or folder.bits & 0o001):
             texts.append(f"{file.path} may be read by everybody (mode {file.bits:o})")
         return Offences(
             [Offence(subject=file.path, text=text, layer="file") for text in texts if text],
@@ -351,10 +381,8 @@ class PandoraAgent(Fact):
 
     @cached_property
     def _runs_as(self) -> frozenset[str]:
-        """Root, and the account that owns the agent's own program where the agent does not run as root."""
-        if self._processes and self._processes[0].real != 0:
-            return frozenset({"root", self._mode(self.file).owner})
-        return frozenset({"root"})
+        """Root, and the account that the agent really runs as."""
+        return frozenset({"root", *(each.user for each in self._processes)})
 
     @cached_property
     def alterable_code(self) -> Offences:
@@ -376,18 +404,26 @@ class PandoraAgent(Fact):
         """The folder in which data waits, where others may read or write it."""
         setting = self.setting("temporal")
         folder = setting.value.rstrip("/")
-        answer = self.answers[f"{_MODES.key}@temporal"]
         text = ""
         if folder in _SHARED:
             text = f"temporal is {folder}, which everybody shares"
-        elif b"Permission denied" not in answer.err:  # otherwise a folder above it keeps others out
-            found = _modes(answer.succeeded().lines).get(setting.value)
-            if found is None:
-                raise Unreadable(f"the mode of {folder} was not understood")
-            if found.bits & 0o007:
-                text = f"{folder} is open to everybody (mode {found.bits:o})"
+        elif self._others_enter(folder):
+            text = f"{folder} is open to everybody"
         offences = [Offence(subject=folder, text=text, layer="file", cause=setting.where)] if text else []
         return Offences(offences, f"{folder} is closed to others")
+
+    def _others_enter(self, folder: str) -> bool:
+        """Whether others may do anything in a folder: it and all above it have to let them."""
+        answer = self.answers[_SPOOL.key if folder in _SPOOLS else f"{_SPOOL.key}@temporal"]
+        modes = _modes(answer.lines)
+        if folder not in modes:
+            raise NotObserved(f"the mode of {folder} was not told")
+        above = [path for path in _above(folder) if path != folder]
+        if not modes[folder].bits & 0o007 or any(not modes[path].bits & 0o001 for path in above if path in modes):
+            return False
+        if missing := [path for path in above if path not in modes]:
+            raise NotObserved(f"the mode of {missing[0]} was not told")
+        return True
 
     # --- what it watches ---
 
@@ -398,25 +434,22 @@ class PandoraAgent(Fact):
             words = [word.strip("\"'") for word in each.parameters.split()]
             if each.kind == "log" and words and words[0] in wanted:
                 return each
-            if each.kind == "plugin" and any("grep_log" in word for word in words) and set(words) & set(wanted):
+            if each.kind == "plugin" and plugin(each) in LOG_PLUGINS and set(words) & set(wanted):
                 return each
         return None
 
     @cached_property
     def security_plugin(self) -> Module | None:
         """The line that runs one of the vendor's security plugins; None for none."""
-        return next(
-            (each for each in self.conf.modules if each.kind == "plugin" and _is_security(each.parameters)), None
-        )
+        return next((each for each in self.conf.modules if plugin(each) in SECURITY_PLUGINS), None)
 
 
-_SHARED = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  (the folders that a claim forbids)
-_SECURITY_PLUGINS = ("basic_security", "basic_security_v2", "pandora_security_check")
-
-
-def _is_security(command: str) -> bool:
-    words = [word.strip("\"'").rpartition("/")[2] for word in command.split()[:2]]
-    return any(word in _SECURITY_PLUGINS for word in words)
+def plugin(module: Module) -> str:
+    """The name of the plugin that a module runs, by itself or by its interpreter; empty for other modules."""
+    words = [word.strip("\"'").rpartition("/")[2] for word in module.parameters.split()]
+    if module.kind != "plugin" or not words:
+        return ""
+    return words[1] if re.fullmatch(r"perl|python3?|ba?sh|env", words[0]) and len(words) > 1 else words[0]
 
 
 def _place(pattern: str) -> str:
@@ -439,15 +472,6 @@ def _is_one(value: str) -> bool:
 def _is_true(value: str) -> bool:
     """As Perl understands a condition."""
     return value not in ("", "0")
-
-
-def _is_loopback(address: str) -> bool:
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _remote(token: str, setting: Setting) -> Offence:

@@ -12,7 +12,8 @@ from functools import cached_property
 from pandora_audit.across import Across, Look
 from pandora_audit.database_views import SCHEMA
 from pandora_audit.fact import Fact
-from pandora_audit.facts.sshd import nothing_withheld
+from pandora_audit.facts.pandora_server import PandoraServer
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.promises import Promises
 from pandora_audit.question import Ask, NotObserved, Question, Role, Unreadable
@@ -248,12 +249,12 @@ class ConsoleEdition(Fact):
 
 @dataclass(frozen=True)
 class _Told:
-    """What one host told: the database's tables, and the edition; each with why it did not."""
+    """What one host told: the tables (or why not), the edition, whether its server creates agents by their data."""
 
     tables: Tables | None
     enterprise: bool | None
+    creates_agents: bool | None
     no_tables: str = ""
-    no_edition: str = ""
 
 
 @dataclass(frozen=True)
@@ -269,11 +270,11 @@ class User:
 class PandoraConsole(Across):
     """The console of a deployment, by what its database holds."""
 
-    of = (PandoraDatabase, ConsoleEdition)
+    of = (PandoraDatabase, ConsoleEdition, PandoraServer)
 
     @classmethod
     def share(cls, look: Look) -> _Told:
-        tables, no_tables, enterprise, no_edition = None, "", None, ""
+        tables, no_tables, enterprise, no_edition, creates = None, "", None, "", None
         try:
             tables = look(PandoraDatabase).tables
         except (NotObserved, NotApplicable) as silent:
@@ -282,9 +283,13 @@ class PandoraConsole(Across):
             enterprise = look(ConsoleEdition).is_enterprise
         except (NotObserved, NotApplicable) as silent:
             no_edition = str(silent)
-        if tables is None and enterprise is None:
+        try:
+            creates = bool(look(PandoraServer).creates_agents)
+        except (NotObserved, NotApplicable):
+            creates = None  # told by nobody, or no server: never taken for a refusal
+        if tables is None and enterprise is None and creates is None:
             raise NotApplicable(f"{no_tables}; {no_edition}")
-        return _Told(tables, enterprise, no_tables, no_edition)
+        return _Told(tables, enterprise, creates, no_tables)
 
     # --- who told ---
 
@@ -294,9 +299,13 @@ class PandoraConsole(Across):
 
     @cached_property
     def _tables(self) -> Tables:
-        for share in self._told:
-            if share.tables is not None:
-                return share.tables
+        told: dict[str, Tables] = {
+            share.host: share.value.tables for share in self.shares if share.told and share.value.tables
+        }
+        if len({tuple(each["config"]) for each in told.values()}) > 1:
+            raise NotObserved(f"{', '.join(told)} hold different databases of Pandora FMS: which one is in use?")
+        if told:
+            return next(iter(told.values()))
         why = [f"{share.host}: {share.silence or share.absent or share.value.no_tables}" for share in self.shares]
         raise NotObserved(f"nobody could ask Pandora FMS's database: {'; '.join(why[:5])}")
 
@@ -307,7 +316,7 @@ class PandoraConsole(Across):
         if not told:
             why = "; ".join(f"{share.host}: {share.silence or share.absent}" for share in self.shares if not share.told)
             raise NotObserved(f"no console showed whether its Enterprise part is installed{f': {why}' if why else ''}")
-        return any(told)
+        return all(told)
 
     @cached_property
     def _editions(self) -> list[bool]:
@@ -523,7 +532,8 @@ class PandoraConsole(Across):
         return Offences([*off, *none], "the audit log is on, and the database holds records")
 
     def audit_kept(self, days: int) -> Offences:
-        purge = self._number("audit_purge", 30)
+        # Where it is not set, the nightly maintenance takes this.
+        purge = self._number("audit_purge", 7)
         found = (
             [Offence(subject="audit_purge", text=f"records are deleted after {purge} days")] if 0 < purge < days else []
         )
@@ -596,9 +606,12 @@ class PandoraConsole(Across):
     def open_api(self) -> Offences:
         """What lets anybody use the API: every address, no password, a published one."""
         found = []
-        addresses = [each.strip() for each in re.split(r"[;\n]", self.setting("list_ACL_IPs_for_API", "127.0.0.1"))]
-        if "*" in addresses:
-            found.append(Offence(subject="*", text="the API answers every address"))
+        addresses = [each.strip() for each in re.split(r"[;\n]", self.setting("list_ACL_IPs_for_API"))]
+        found += [
+            Offence(subject=each, text=f"the API answers every address ({each})")
+            for each in addresses
+            if sum(_admits(each, stranger) for stranger in _STRANGERS) > 1
+        ]
         length, published = self._secret("api_password") or (0, False)
         if not length or published:
             text = "the API has no password" if not length else "the API's password is a published one"
@@ -609,11 +622,19 @@ class PandoraConsole(Across):
 
     @cached_property
     def open_groups(self) -> Offences:
-        """The groups that new agents may land in without a password."""
+        """The groups that new agents may land in without a password; none where no server creates agents."""
+        if self._refuses_unknown_agents:
+            return Offences([], "no server creates agents by their data: autocreate is 0")
         groups = self._tables["group"]
         open_ = sorted(name for _, name, protected in groups if protected != "1")
         found = [Offence(subject=name, text=f"the group {name} has no password") for name in open_]
         return self._by_edition(Offences(found, f"all {len(groups)} groups have a password"), "a group's password")
+
+    @cached_property
+    def _refuses_unknown_agents(self) -> bool:
+        """Whether every server was seen to refuse agents that it does not know."""
+        servers = [share for share in self.shares if share.may_play(Role.SERVER)]
+        return bool(servers) and all(share.told and share.value.creates_agents is False for share in servers)
 
     def learning(self, sensitive: Collection[str] | None) -> Offences:
         """The sensitive agents that data may change."""
@@ -660,6 +681,18 @@ class PandoraConsole(Across):
         if not found:
             raise NotApplicable("no Pandora FMS server is among the hosts")
         return found
+
+
+# Addresses that have nothing in common, and that nobody's list can mean.
+_STRANGERS = ("192.0.2.47", "198.51.100.83", "203.0.113.156")
+
+
+def _admits(entry: str, address: str) -> bool:
+    """Whether an entry of the API's list admits an address: the console looks for it anywhere in the address."""
+    if entry.startswith("*") and len(entry) > 1:  # the network of a name, which only the console resolves
+        return False
+    pattern = re.escape(entry).replace(r"\*", ".*") if "*" in entry else re.escape(entry)
+    return bool(entry) and re.search(pattern, address) is not None
 
 
 def _promised(offences: Offences, promised: Collection[str] | None, promise: str) -> Offences:

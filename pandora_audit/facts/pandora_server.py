@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -13,12 +12,12 @@ from urllib.parse import urlsplit
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts import daemons
 from pandora_audit.facts.daemons import Process
-from pandora_audit.facts.sshd import nothing_withheld
-from pandora_audit.formats import secret, server_conf
+from pandora_audit.formats import addresses, secret, server_conf
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.server_conf import Configuration
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import PERL, Ask, NotObserved, Question, Role
-from pandora_audit.questions import GROUP, OWN_ADDRESSES, PASSWD
+from pandora_audit.questions import ADDRESSES, GROUP, PASSWD
 from pandora_audit.verdict import NotApplicable
 
 _FOLDER = "/etc/pandora"
@@ -171,7 +170,7 @@ class PandoraServer(Fact):
         _CONNECTIONS,
         _CODE,
         _UPDATES,
-        OWN_ADDRESSES,
+        ADDRESSES,
         PASSWD,
         GROUP,
     )
@@ -356,15 +355,7 @@ class PandoraServer(Fact):
 
     def _is_here(self, host: str) -> bool:
         """Whether a name or an address is this machine's own."""
-        if host in ("", "localhost", "localhost.localdomain"):
-            return True
-        lines = self.answers[OWN_ADDRESSES.key].succeeded().lines
-        try:
-            address = ipaddress.ip_address(host.removeprefix("::ffff:"))
-        except ValueError:
-            return host == lines[0] or host == lines[0].partition(".")[0]
-        own = re.findall(r"\binet6? ([0-9a-f.:]+)", "\n".join(lines[1:]))
-        return address.is_loopback or str(address) in own
+        return not host or addresses.is_loopback(host) or addresses.read(self.answers[ADDRESSES.key]).mean(host)
 
     @property
     def plain_api(self) -> Offences:

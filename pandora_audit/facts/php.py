@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact
-from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.facts.web_server import WebServer
 from pandora_audit.formats import glob, php_ini
-from pandora_audit.formats.grep import numbered
+from pandora_audit.formats.grep import nothing_withheld, numbered
 from pandora_audit.formats.php_ini import Setting
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Role

@@ -10,8 +10,8 @@ from pandora_audit.across import Across, Look
 from pandora_audit.fact import Fact
 from pandora_audit.facts.pandora_agent import PandoraAgent
 from pandora_audit.facts.pandora_server import PandoraServer
-from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.formats import server_conf
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Role
 from pandora_audit.questions import OS_RELEASE

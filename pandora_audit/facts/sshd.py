@@ -9,6 +9,7 @@ from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.formats import glob, sshd_config
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.sshd_config import Accounts, Block, Circumstance, Line, Values
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Answer, Ask, NotObserved, Probe, ProbeKind, Question, Unreadable
@@ -695,13 +696,6 @@ def _reading_otherwise(daemons: Iterable[_Daemon], keywords: Iterable[str]) -> s
         if daemon.file != sshd_config.MAIN or daemon.overrides.intersection(keywords):
             return f"a daemon was started with `{daemon.arguments}`"
     return ""
-
-
-def nothing_withheld(answer: Answer) -> None:
-    """Raises NotObserved when a program complained of anything but a file that is not there."""
-    for line in answer.err.decode("utf-8", "backslashreplace").splitlines():
-        if line and "No such file or directory" not in line:
-            raise NotObserved(f"`{answer.question}` did not see everything: {line[:200]}")
 
 
 def _banner_question(path: str) -> Ask:

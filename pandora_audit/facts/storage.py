@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.pandora_server import PandoraServer
-from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.facts.tentacle import TentacleServer
-from pandora_audit.formats import nfs, server_conf
+from pandora_audit.formats import addresses, nfs, server_conf
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.nfs import Export, Mount
 from pandora_audit.formats.tentacle_conf import Settings
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question, Role
-from pandora_audit.questions import OWN_ADDRESSES
+from pandora_audit.questions import ADDRESSES
 from pandora_audit.verdict import NotApplicable
 
 _SHARED = ("conf", "md5", "collections", "commands")
@@ -119,13 +118,7 @@ class _Storage(Fact):
             yield f"{mount.source} is mounted with sec={mount.option('sec') or 'sys'}: nobody proves who they are"
 
     def _is_here(self, host: str) -> bool:
-        lines = self.answers[OWN_ADDRESSES.key].succeeded().lines
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return bool(host) and host in ("localhost", lines[0], lines[0].partition(".")[0])
-        own = re.findall(r"\binet6? ([0-9a-f.:]+)", "\n".join(lines[1:]))
-        return address.is_loopback or str(address) in own
+        return addresses.read(self.answers[ADDRESSES.key]).mean(host)
 
     def _open_to_others(self, below: dict[str, tuple[int, Mount]]) -> Iterator[Offence]:
         """The folders that others may enter: the files in them are anybody's, by mode."""
@@ -141,7 +134,7 @@ class _Storage(Fact):
 class TentacleStorage(_Storage):
     """The folder into which Tentacle puts what agents send."""
 
-    questions = (*TentacleServer.questions, _FOLDERS, _MOUNTS, OWN_ADDRESSES)
+    questions = (*TentacleServer.questions, _FOLDERS, _MOUNTS, ADDRESSES)
     role = Role.TENTACLE
 
     @classmethod
@@ -166,7 +159,7 @@ class TentacleStorage(_Storage):
 class ServerStorage(_Storage):
     """The folders in which the configurations of agents lie, with all that agents fetch."""
 
-    questions = (*PandoraServer.questions, _FOLDERS, _MOUNTS, _CONFIGURED, OWN_ADDRESSES)
+    questions = (*PandoraServer.questions, _FOLDERS, _MOUNTS, _CONFIGURED, ADDRESSES)
     role = Role.SERVER
     _names = _SHARED
 
@@ -190,7 +183,7 @@ class ServerStorage(_Storage):
 class ConsoleStorage(_Storage):
     """The console's share of the folders in which the configurations of agents lie."""
 
-    questions = (_FOLDERS, _MOUNTS, _CONFIGURED, OWN_ADDRESSES)
+    questions = (_FOLDERS, _MOUNTS, _CONFIGURED, ADDRESSES)
     role = Role.CONSOLE
     _names = _SHARED
     _spool = server_conf.SPOOL

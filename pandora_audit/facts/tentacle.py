@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,8 +11,9 @@ from functools import cached_property
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts import daemons
 from pandora_audit.facts.daemons import Process
-from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.formats import secret, sources, tentacle_conf
+from pandora_audit.formats.addresses import is_loopback
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.tentacle_conf import Settings, Value
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.printable import one_line
@@ -323,10 +323,10 @@ class TentacleServer(Fact):
             (own if mine else others).setdefault(int(row[2]), []).append(row[1].strip("[]"))
         if not own:
             raise NotObserved("`ss` does not tell which port is Tentacle's")
-        found = {port: _address(each) for port, each in own.items() if not all(map(_is_loopback, each))}
+        found = {port: _address(each) for port, each in own.items() if not all(map(is_loopback, each))}
         # Behind a proxy: whoever answers at Tentacle's own port, or the usual one, does so for Tentacle.
         if not found:
-            ports = [port for port in (*own, PORT) if not all(map(_is_loopback, others.get(port, ["127.0.0.1"])))]
+            ports = [port for port in (*own, PORT) if not all(map(is_loopback, others.get(port, ["127.0.0.1"])))]
             found = {port: _address(others[port]) for port in ports}
         if not found:
             raise NotObserved(
@@ -381,7 +381,7 @@ class TentacleServer(Fact):
             start
             for start in self.starts
             if start.layer == "next start"
-            and not all(map(_is_loopback, start.text("addresses", "0").replace(" ", "").split(",")))
+            and not all(map(is_loopback, start.text("addresses", "0").replace(" ", "").split(",")))
         )
 
     @property
@@ -522,7 +522,7 @@ class TentacleServer(Fact):
             return Offences([], "the network before this machine filters, as promised")
         if all(start.switch("use_libwrap") for start in self.starts):
             return Offences([], "libwrap decides who connects")
-        if all(map(_is_loopback, self.addresses)):
+        if all(map(is_loopback, self.addresses)):
             return Offences([], f"it listens on {', '.join(self.addresses)}")
         if not set(self.addresses) & _EVERYWHERE:
             return Offences([], f"it listens on {', '.join(self.addresses)} only")
@@ -599,13 +599,6 @@ def _loopback_question(port: int, address: str) -> Ask:
 
 def _key_question(path: str) -> Ask:
     return Ask(key=_at(_TIMES, path), sh=f"stat -L -c %a:%U:%G:%n -- {shlex.quote(path)}")
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
-    except ValueError:
-        return address == "localhost"
 
 
 def _address(addresses: list[str]) -> str:

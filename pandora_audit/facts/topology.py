@@ -6,7 +6,7 @@ from functools import cached_property
 
 from pandora_audit.across import Across, Look
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Role
+from pandora_audit.question import NotObserved, Role
 from pandora_audit.verdict import NotApplicable, ToDecide
 
 _APART = (Role.SERVER, Role.CONSOLE, Role.DATABASE)
@@ -25,6 +25,8 @@ class Topology(Across):
         """The machines on which more than one of server, console and database stands."""
         found = []
         for share in self.every(*_APART):
+            if hidden := share.hidden & set(_APART):
+                raise NotObserved(f"{share.host}: whether it is a {' or '.join(sorted(hidden))} was not seen")
             mine = [role for role in _APART if role in share.roles]
             if len(mine) > 1:
                 found.append(Offence(subject=share.host, text=f"{share.host} is {', '.join(mine)} in one"))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
-from pandora_audit.facts.sshd import nothing_withheld
 from pandora_audit.formats import apache, glob, http, nginx
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Answer, Ask, NotObserved, Question, Role, Unreadable
 from pandora_audit.questions import TCP_LISTENERS, TCP_OWNERS

@@ -1,14 +1,21 @@
-"""What grep says instead of lines."""
+"""What grep, and whatever else reads many files, says instead of lines."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
 
-from pandora_audit.question import Unreadable
+from pandora_audit.question import Answer, NotObserved, Unreadable
 
 _NUMBERED = re.compile(r"(/[^:]*):(\d{1,9}):(.*)", re.S)
 _BINARY = re.compile(r"Binary file (/.*) matches|grep: (/.*): binary file matches")
+
+
+def nothing_withheld(answer: Answer) -> None:
+    """Raises NotObserved when a program complained of anything but a file that is not there."""
+    for line in answer.err.decode("utf-8", "backslashreplace").splitlines():
+        if line and "No such file or directory" not in line:
+            raise NotObserved(f"`{answer.question}` did not see everything: {line[:200]}")
 
 
 def binary(line: str) -> str:

@@ -1,4 +1,4 @@
-"""The accounts and groups of a machine, as ``getent`` lists them."""
+"""The accounts and groups of a machine, as ``getent`` lists them, and the states of their passwords."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from pandora_audit.question import Unreadable
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,45 @@ def groups(lines: Iterable[str]) -> tuple[Group, ...]:
         for row in rows
         if len(row) > 3 and _NUMBER.fullmatch(row[2])
     )
+
+
+@dataclass(frozen=True)
+class Password:
+    """What a password field says without its hash.
+
+    Args:
+        kind: ``empty``, the scheme of the hash, or ``-`` for what no password fits.
+        expires: the day of the epoch from which on nobody enters; None for never.
+    """
+
+    kind: str
+    locked: bool
+    expires: int | None
+
+    @property
+    def is_set(self) -> bool:
+        return not self.locked and self.kind not in ("-", "empty")
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.locked and self.kind == "empty"
+
+
+_STATE = re.compile(r"/etc/(passwd|shadow):([^:]+):([01]):([\w-]{0,16}):(-?[0-9]{0,9})")
+
+
+def passwords(lines: Iterable[str]) -> dict[tuple[str, str], Password]:
+    """The states of password fields as the question PASSWORD_STATES tells them, by file and account.
+
+    Raises Unreadable for anything else, and where root is in neither file.
+    """
+    found: dict[tuple[str, str], Password] = {}
+    for line in lines:
+        row = _STATE.fullmatch(line)
+        if row is None:
+            raise Unreadable(f"`awk` said {line[:100]!r} of an account")
+        file, name, locked, kind, day = row.groups()
+        found[file, name] = Password(kind or "-", locked == "1", int(day) if day.isdecimal() else None)
+    if not any(name == "root" for _, name in found):
+        raise Unreadable("neither passwd nor shadow lists root")
+    return found
