@@ -5,6 +5,7 @@ Machines are asked side by side, at most so many at once, and handed over in the
 
 from __future__ import annotations
 
+import errno
 import queue
 import secrets
 import threading
@@ -216,9 +217,16 @@ def _trip(
 def _probe(probe: Probe, connection: Connection) -> Answer:
     began = time.monotonic()
 
-    def answer(status: int | None = None, out: bytes = b"", silence: str = "") -> Answer:
-        took = round(time.monotonic() - began, 2)
-        return Answer(key=probe.key, question=probe.text, status=status, out=out, silence=silence, seconds=took)
+    def answer(status: int | None = None, out: bytes = b"", silence: str = "", *, unanswered: bool = False) -> Answer:
+        return Answer(
+            key=probe.key,
+            question=probe.text,
+            status=status,
+            out=out,
+            silence=silence,
+            unanswered=unanswered,
+            seconds=round(time.monotonic() - began, 2),
+        )
 
     try:
         if probe.kind in (ProbeKind.HTTP, ProbeKind.HTTPS, ProbeKind.TLS):
@@ -231,7 +239,8 @@ def _probe(probe: Probe, connection: Connection) -> Answer:
     except NotObserved as silent:
         return answer(silence=silent.reason)
     except OSError as error:
-        return answer(silence=f"port {probe.port} did not answer: {error}")
+        nobody = isinstance(error, TimeoutError) or error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH)
+        return answer(silence=f"port {probe.port} did not answer: {error}", unanswered=nobody)
     try:
         channel.settimeout(probe.seconds)
         said = channel.recv(255) if probe.kind is ProbeKind.BANNER else b""

@@ -157,6 +157,7 @@ class Answer:
         status: the program's exit status; None when it did not run or did not end.
         out, err: its streams, cut at the question's limits.
         silence: why there is no answer, as a sentence; empty when there is one.
+        unanswered: of a probe: the way was open, and the port stayed silent. Where something listens, a filter does.
         seconds: how long the host took.
     """
 
@@ -166,6 +167,7 @@ class Answer:
     out: bytes = b""
     err: bytes = b""
     silence: str = ""
+    unanswered: bool = False
     seconds: float = 0.0
 
     @property

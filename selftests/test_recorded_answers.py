@@ -11,7 +11,7 @@ suffices  control = keys without which the rest of the answers still shows compl
 roles     the roles that were detected
 promises  what the site promised
 level     guide, hardened or strict
-answers   by key: out, err, status (0), silence; of the second trip too
+answers   by key: out, err, status (0), silence, unanswered (of a probe); of the second trip too
 expect    control = verdict, as in machines/ssh_server.toml
 observed  a control's observation or reason must contain this text
 """
@@ -90,7 +90,8 @@ def _answer(key: str, question: str, row: dict[str, Any]) -> Answer:
     out, err = (str(row.get(stream, "")).removesuffix("\n").encode() for stream in ("out", "err"))
     silence = str(row.get("silence", ""))
     status = None if silence else int(row.get("status", 0))
-    return Answer(key=key, question=question, status=status, out=out, err=err, silence=silence)
+    unanswered = bool(row.get("unanswered"))
+    return Answer(key=key, question=question, status=status, out=out, err=err, silence=silence, unanswered=unanswered)
 
 
 CONTROLS = {row["tests"]: controls(*row["tests"]) for row in MACHINES.values()}

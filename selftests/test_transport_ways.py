@@ -19,7 +19,8 @@ import sshd as lab
 from sshd import Sshd, keygen, public, sshd
 from test_transport import entered, options, parallel, refused, target
 
-from pandora_audit.question import NotObserved
+from pandora_audit.gather import _probe
+from pandora_audit.question import NotObserved, Probe, ProbeKind
 from pandora_audit.target import Target
 from pandora_audit.transport import Connection, Network, carrier, ssh_config
 from pandora_audit.transport.keys import PASSPHRASE
@@ -223,6 +224,22 @@ def test_ports_seen_from_the_jump_host(config: Path, servers: list[Sshd]) -> Non
         with pytest.raises(ConnectionRefusedError):
             machine.dial(lab.free_port(), 3)
         assert machine.wire.peer == "127.0.0.1"
+
+
+def test_a_jump_host_that_does_not_lead_somewhere_says_nothing_of_it(
+    config: Path, servers: list[Sshd], tmp_path: Path, key: Path
+) -> None:
+    """A port that nobody tried is neither closed nor filtered."""
+    only = [f"PermitOpen 127.0.0.1:{servers[2].port}"]
+    with sshd(tmp_path / "gate", key, extra=only) as gate:
+        with (tmp_path / "known_hosts").open("a") as known:
+            known.write(gate.known)
+        with by_config(jumping(config, f"ProxyJump root@127.0.0.1:{gate.port}"), "c") as machine:
+            with pytest.raises(NotObserved, match="does not lead to"):
+                machine.dial(servers[1].port, 3)
+            looked = _probe(Probe(key="p", kind=ProbeKind.PORT, port=servers[1].port), machine)
+            assert (looked.status, looked.unanswered) == (None, False)
+            assert "does not lead to" in looked.silence
 
 
 def test_a_jump_host_that_fails_fails_for_all(config: Path, servers: list[Sshd], tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class _Look:
         elsewhere: whether the name led to another machine.
         exchange: the answers; None where the port is closed.
         silence: why there are none.
+        unanswered: whether that is because the port stayed silent.
     """
 
     secure: bool
@@ -63,6 +64,7 @@ class _Look:
     elsewhere: bool = False
     exchange: http.Exchange | None = None
     silence: str = ""
+    unanswered: bool = False
 
     @property
     def responses(self) -> tuple[http.Response, ...]:
@@ -178,7 +180,7 @@ class ConsoleWire(Fact):
         for (name, port), probe in self._probes.items():
             answer, secure, named = self.answers[probe.key], probe.kind is ProbeKind.HTTPS, name == self._promised_host
             if answer.silence:
-                yield _Look(secure, port, True, named, silence=answer.silence)
+                yield _Look(secure, port, True, named, silence=answer.silence, unanswered=answer.unanswered)
             elif answer.status == 1:
                 yield _Look(secure, port, True, named)
             else:
@@ -293,7 +295,7 @@ class ConsoleWire(Fact):
             if missed := [each for each in unheard if each.path in wanted]:
                 raise NotObserved(f"{missed[0].path} on port {look.port}: {missed[0].silence}")
             # Behind a proxy, that a filter keeps others from the plain port is what is wanted.
-            kept = self._is_behind_a_proxy and "timed out" in look.silence
+            kept = self._is_behind_a_proxy and look.unanswered
             if look.silence and not kept and self._may_listen(look.port):
                 if not self._sees_outside and any(each.port == look.port and each.exchange for each in plain):
                     continue

@@ -201,6 +201,9 @@ class Firewall(Fact):
             found += [] if firewall == "network" else self._filter()
         except NotObserved as fault:
             untold.append(fault)
+        untried = [answer for answer in self._tried.values() if answer.status is None and not answer.unanswered]
+        if untried:
+            untold.append(NotObserved(f"not every port was tried from outside: {untried[0].silence}"))
         if untold and not found:
             raise untold[-1]
         answering = ", ".join(str(port) for port, answer in self._tried.items() if answer.status == 0)

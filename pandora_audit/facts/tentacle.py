@@ -535,7 +535,7 @@ class TentacleServer(Fact):
     def _filtered(self, port: int) -> bool:
         """Whether a firewall stands before the port. Raises NotObserved where its rules were not told."""
         asked = self.answers[_wire_key(port)]
-        if asked.status == 1 or (asked.silence and "did not answer" in asked.silence):
+        if asked.status == 1 or asked.unanswered:
             return True
         return not sources.open_to_everybody(self.answers[_RULES.key].succeeded().text, port)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import secrets
 import selectors
@@ -32,6 +33,8 @@ from pandora_audit.transport.ssh_config import Config, Route
 
 _KEY_OF = {"rsa-sha2-512": "ssh-rsa", "rsa-sha2-256": "ssh-rsa"}
 _CHUNK = 1 << 16
+# The code with which a jump host says that it tried to connect, and could not (RFC 4254, 5.1).
+_CONNECT_FAILED = 2
 _HERE = ("127.0.0.1", 0)
 _LOST = (paramiko.SSHException, EOFError, OSError)
 
@@ -220,7 +223,11 @@ class Paramiko:
         except paramiko.ChannelException as error:
             if "refused" in error.text.lower():
                 raise ConnectionRefusedError(error.code, error.text) from None
-            raise OSError(error.code, error.text) from None
+            if error.code == _CONNECT_FAILED:
+                raise OSError(errno.EHOSTUNREACH, error.text) from None
+            # It did not try: that says nothing of the host.
+            where = f"{route.hostname} port {port}"
+            raise NotObserved(f"the jump host {route.jump[-1]} does not lead to {where}: {error.text}") from None
         except _LOST as error:
             if jump.is_active():
                 raise TimeoutError from None
