@@ -344,9 +344,8 @@ class PandoraServer(Fact):
 
     def _remote_peer(self, configuration: Configuration) -> str:
         """Where a running server is connected to at the database's port, though its file says otherwise."""
-        answer = self.answers[_CONNECTIONS.key]
         pids = {process.pid for process in self._servers.get(configuration.file, ())}
-        for line in [] if answer.silence else answer.lines:
+        for line in self.answers[_CONNECTIONS.key].succeeded().lines if pids else ():
             row = re.match(r"ESTAB\s+\d+\s+\d+\s+\S+\s+(\S+):(\d{1,5})\s+(.*)", line)
             mine = row and row[2] == configuration["dbport"].text and pids & set(re.findall(r"pid=(\d+)", row[3]))
             if row and mine and not self._is_here(row[1].strip("[]")):
