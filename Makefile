@@ -36,11 +36,12 @@ lab: $(VENV)/test.lock
 	@status=0; $(VENV)/bin/python -m lab audit || status=$$?; \
 	$(SAY_STATUS)
 
+# Two files of tests at a time: they wait for hosts more than they compute. Most start the program, which is compiled once.
 test: $(VENV)/test.lock
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PYTEST) -c selftests/pytest.ini --rootdir . selftests
+	PYTHONDONTWRITEBYTECODE= $(PYTEST) -c selftests/pytest.ini --rootdir . --numprocesses=2 --dist=loadfile selftests
 
 $(VENV)/audit.lock: requirements.lock
 	@$(MAKE) --no-print-directory environment LOCK=requirements.lock

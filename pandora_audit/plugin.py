@@ -81,6 +81,8 @@ def _count(text: str) -> int:
 def pytest_configure(config: pytest.Config) -> None:
     if not __debug__:
         raise pytest.UsageError("python -O strips assertions, and every control would pass; run without it")
+    if config.getoption("tx", None):
+        raise pytest.UsageError("-n: hosts are asked side by side by one process, each once; see --concurrency")
     if _only_prints(config.option):
         # What is printed is for a file or another program: without pytest's own words around it.
         config.option.verbose = -2

@@ -271,6 +271,7 @@ def test_two_controls_of_one_id_are_refused(tmp_path: Path, machine: str) -> Non
         (["--inventory=/nonexistent.yml"], "/nonexistent.yml"),
         (["--hosts=replay:///nonexistent"], "no record"),
         (["--exceptions=/nonexistent.yml"], "/nonexistent.yml"),
+        (["-n2"], "--concurrency"),
     ],
 )
 def test_bad_arguments_are_one_sentence(options: list[str], message: str) -> None:

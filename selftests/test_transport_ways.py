@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import struct
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -513,14 +514,14 @@ def test_a_silent_host_and_the_client(tmp_path: Path) -> None:
         network.close()
 
 
-def test_the_client_leaves_nothing(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "t"))
-    (tmp_path / "t").mkdir()
-    with by_config(config, "c", "ssh") as machine:
-        (own,) = (tmp_path / "t").iterdir()
-        assert own.stat().st_mode & 0o777 == 0o700
-        assert tag(machine) == b"in\n"
-    assert not list((tmp_path / "t").iterdir())
+def test_the_client_leaves_nothing(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="t") as short:  # pytest's own folders have names too long for a socket
+        monkeypatch.setattr("tempfile.tempdir", short)
+        with by_config(config, "c", "ssh") as machine:
+            (own,) = Path(short).iterdir()
+            assert own.stat().st_mode & 0o777 == 0o700
+            assert tag(machine) == b"in\n"
+        assert not list(Path(short).iterdir())
 
 
 # This machine, and testinfra's others
