@@ -84,7 +84,7 @@ chown -R pandora:root /usr/share/pandora_agent
 find /usr/share/pandora_agent -type d -exec chmod 755 {} +
 systemctl --quiet enable pandora_agent_daemon
 
-# httpd, sshd and the logs by the names that they have there.
+# httpd, sshd, chronyd and the logs by the names that they have there.
 useradd --system --shell /sbin/nologin --home-dir /usr/share/httpd apache
 mkdir -p /etc/httpd/conf /var/log/httpd /var/www/html
 ln -s /usr/lib/apache2/modules /etc/httpd/modules
@@ -125,6 +125,16 @@ systemctl --quiet disable ssh
 rm -f /etc/systemd/system/sshd.service
 ln -sf /dev/null /etc/systemd/system/ssh.service
 systemctl --quiet enable httpd sshd
+# The lab itself goes on calling chronyd as Debian does.
+units=/usr/lib/systemd/system
+systemctl --quiet disable chrony
+sed '/^Alias=/d' $units/chrony.service > $units/chronyd.service
+rm $units/chrony.service
+ln -s chronyd.service $units/chrony.service
+mv /etc/systemd/system/chrony.service.d /etc/systemd/system/chronyd.service.d
+ln -s chrony/chrony.conf /etc/chrony.conf
+echo 'DAEMON_OPTS="-F 1 -x -f /etc/chrony.conf"' > /etc/default/chrony
+systemctl --quiet enable chronyd
 sed -i -e 's#/var/log/auth.log#/var/log/secure#' -e 's#/var/log/syslog#/var/log/messages#' /etc/rsyslog.conf
 
 cat > /etc/os-release.lab <<'END'
