@@ -139,3 +139,20 @@ def test_the_agent_verifies_whom_it_talks_to(pandora_agent):
     Impact: Each agent needs a certificate of its own, and all of them stop sending when the CA ends.
     """
     assert not pandora_agent.unverified
+
+
+@control("agent.windows-signed", HIGH)
+def test_programs_for_windows_are_signed(windows_programs, promises):
+    """Programs for Windows carry a valid signature.
+
+    The installers of Pandora FMS are signed from release 761 on; one whose signature does not hold is not the vendor's,
+    or was changed on its way, and runs as the system on every machine that it is sent to.
+
+    Fix: Remove what is not validly signed, fetch the installer of a release from 761 on again, and verify it before it
+    is handed out: `osslsigncode verify -in FILE`, or `Get-AuthenticodeSignature FILE` on Windows. Name installers in
+    audit_installers, and whom they chain to in audit_signing_ca.
+
+    Impact: The agent restarts when it is installed again. Tools without any signature, which the agent brings along,
+    are left as they are.
+    """
+    assert not windows_programs.wrongly_signed(promises.installers, promises.signing_ca)

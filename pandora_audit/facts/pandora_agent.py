@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.formats import agent_conf
@@ -161,7 +162,9 @@ class PandoraAgent(Fact):
     """The agent of Pandora FMS."""
 
     role = Role.AGENT
-    questions = (_CONF, _PROCESSES, _LINKS, _MODES, _CODE, _SPOOL)
+    questions: ClassVar[tuple[Question, ...]] = (_CONF, _PROCESSES, _LINKS, _MODES, _CODE, _SPOOL)
+    tls_words: ClassVar[tuple[str, ...]] = ("1", "yes")
+    """The values of server_ssl that turn TLS on."""
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
@@ -279,12 +282,12 @@ class PandoraAgent(Fact):
     @cached_property
     def remote_execution(self) -> Offences:
         """The other ways by which somebody else makes the agent execute or relay something."""
-        found = [_remote("file_collection", each) for each in self.conf.collections]
-        found += [_remote("cmd_file", each) for each in self.conf.commands]
+        found = [remote("file_collection", each) for each in self.conf.collections]
+        found += [remote("cmd_file", each) for each in self.conf.commands]
         switches = {"udp_server": _is_one, "proxy_mode": _is_true, "rmm_enabled": _is_true}
         for token, is_on in switches.items():
             if is_on(self.setting(token).value):
-                found.append(_remote(token, self.setting(token)))
+                found.append(remote(token, self.setting(token)))
         return Offences(found, "no collection, no remote command, no UDP server, no proxy, no remote management")
 
     def sensitive(self, offences: Offences, promised: bool | None) -> Offences:
@@ -338,7 +341,9 @@ class PandoraAgent(Fact):
     def _options(self, prefix: str) -> tuple[frozenset[str], str]:
         """The client's options for one server, and where they are set."""
         opts, ssl = self.setting(f"{prefix}server_opts"), self.setting(f"{prefix}server_ssl")
-        letters = agent_conf.client_options(opts.value) | (frozenset("c") if ssl.value in ("1", "yes") else frozenset())
+        letters = agent_conf.client_options(opts.value) | (
+            frozenset("c") if ssl.value in self.tls_words else frozenset()
+        )
         return letters, opts.where or ssl.where
 
     def _in_the_clear(self, prefix: str) -> Iterator[Offence]:
@@ -474,6 +479,7 @@ def _is_true(value: str) -> bool:
     return value not in ("", "0")
 
 
-def _remote(token: str, setting: Setting) -> Offence:
+def remote(token: str, setting: Setting) -> Offence:
+    """The offence of a token by which somebody else makes the agent act."""
     text = f"{token} {setting.value}"[:200]
     return Offence(subject=text, text=text, layer="file", cause=setting.where)
