@@ -22,7 +22,6 @@ $ProgressPreference = 'SilentlyContinue'
 """
 
 _PRELUDE = """\
-$ErrorActionPreference = 'Continue'
 $env:PSModuleAnalysisCachePath = 'nul'
 $clock = [Diagnostics.Stopwatch]::StartNew()
 $wire = [Console]::OpenStandardOutput()
@@ -55,7 +54,6 @@ function Ask([string] $key, [int] $seconds, [int] $limit, [string] $text) {
   if ($wrong) { Tell 'e' $wrong.Substring(0, [Math]::Min(1000, $wrong.Length)) }
   Send ".$key $status $(Now)"
 }
-$roles = @()
 $seen = @{}
 # The agent is where its service says, or in its usual place; of the rest of Pandora FMS the services tell.
 $services = 'HKLM:\\SYSTEM\\CurrentControlSet\\Services'
@@ -100,7 +98,7 @@ class PowerShellScript(Script):
     @property
     def command(self) -> str:
         boot = base64.b64encode(_BOOT.encode("utf-16-le")).decode()
-        return f"powershell.exe -NoLogo -NoProfile -NonInteractive -EncodedCommand {boot}"
+        return f"powershell.exe -NoLogo -NoProfile -NonInteractive -OutputFormat Text -EncodedCommand {boot}"
 
 
 def compose(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -67,7 +68,7 @@ class Ask:
         argv: the program and its arguments. Privileged questions are run exactly so, below ``sudo``.
         sh: instead of argv, a POSIX shell text; never privileged.
         ps: instead of both, a PowerShell text: the question is asked of Windows machines, and of no other. What
-            leaves the host is what it writes; it filters by itself.
+            leaves the host is what it writes; it filters by itself. Its first line is a comment that names it.
         root: whether only root gets the whole answer.
         if_all: asked as root of an account that may do everything anyway, otherwise as that account itself. No
             sudoers file names it: what it runs could be turned into a root shell.
@@ -96,6 +97,8 @@ class Ask:
             raise ValueError(f"question {self.key}: either argv or sh or ps")
         if self.root and not self.argv:
             raise ValueError(f"question {self.key}: a privileged question is an argv, not a shell text")
+        if self.ps and not re.match("# .+\n", self.ps):
+            raise ValueError(f"question {self.key}: a PowerShell text begins with a comment that names it")
         if self.ps and (self.keep or self.stdin or self.if_all):
             raise ValueError(f"question {self.key}: PowerShell is asked without filter, input or other account")
         if self.root and any(not word or set(word) & set(" \t\n\\*?[]") for word in self.argv):
@@ -118,7 +121,14 @@ class Ask:
     @property
     def short(self) -> str:
         """The question as a sentence names it."""
-        return self.text if len(self.text) <= 60 else f"{self.text[:59]}…"
+        text = named(self.text)
+        return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def named(question: str) -> str:
+    """A question in one line: a PowerShell text by the comment that it begins with."""
+    first, _, _ = question.partition("\n")
+    return first.removeprefix("# ")
 
 
 class ProbeKind(enum.StrEnum):
@@ -208,7 +218,7 @@ class Answer:
         _ = self.text
         if self.status != 0:
             said = self.err.decode("utf-8", "backslashreplace").strip().splitlines()
-            raise NotObserved(f"`{self.question}` exited {self.status}" + (f": {said[0][:300]}" if said else ""))
+            raise NotObserved(f"`{named(self.question)}` exited {self.status}" + (f": {said[0][:300]}" if said else ""))
         return self
 
 

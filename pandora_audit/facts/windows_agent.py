@@ -31,10 +31,11 @@ _TOLD = (
     ),
     *(f"{server}{each}" for server in ("", "secondary_") for each in ("server_ip", "server_ssl", "transfer_mode")),
 )
-# The program takes the word "include" for one wherever it stands: where it leads to a file, what that one fetches.
+# The program takes the word "include" for one wherever it stands: where it leads to a file, what that one fetches. No
+# path is followed to another machine, which would be shown the audit's account.
 _CONF = Ask(
     key="agent-conf",
-    ps=rf"""
+    ps=rf"""# what pandora_agent.conf says
 $file = "$env:PANDORA_HOME\pandora_agent.conf"
 $told = {", ".join(quoted(token) for token in _TOLD)}
 $masked = '([\s"]-[cghqvwz]*x\s*)(''[^'']*''|"[^"]*"|[^\s"]+)'
@@ -51,6 +52,7 @@ foreach ($line in $main) {{
   $at = $line.IndexOf('include')
   if ($at -lt 0 -or $line.Length -le $at + 8) {{ continue }}
   $path = $line.Substring($at + 8).Replace('"', '')
+  if ($path -match '^[\\/]{{2}}') {{ "$file|$number|include $path"; continue }}
   if (-not [IO.File]::Exists($path)) {{ continue }}
   $below = 0
   foreach ($other in [IO.File]::ReadAllLines($path, [Text.Encoding]::Default)) {{
@@ -64,7 +66,7 @@ foreach ($line in $main) {{
 # Whose name a process bears only an administrator is told; others are refused, which is no empty answer.
 _PROCESSES = Ask(
     key="agent-processes",
-    ps=r"""
+    ps=r"""# Get-Process PandoraAgent
 'asked'
 $epoch = New-Object DateTime 1970, 1, 1, 0, 0, 0, ([DateTimeKind]::Utc)
 Get-Process -Name PandoraAgent -IncludeUserName -ErrorAction SilentlyContinue | ForEach-Object {
@@ -76,7 +78,7 @@ Get-Process -Name PandoraAgent -IncludeUserName -ErrorAction SilentlyContinue | 
 # An account of the domain may be an administrator through a group of the domain, which this machine cannot resolve.
 _SERVICE = Ask(
     key="agent-service",
-    ps=r"""
+    ps=r"""# the account of the service PandoraFMSAgent
 $service = Get-ItemProperty 'HKLM:\SYSTEM\CurrentControlSet\Services\PandoraFMSAgent'
 $name = "$($service.ObjectName)"
 "account $name"
@@ -99,7 +101,8 @@ function Row($item) {
 """
 _MODES = Ask(
     key="agent-modes",
-    ps=_ROW
+    ps="# Get-Acl of pandora_agent.conf\n"
+    + _ROW
     + r"""
 $agent = $env:PANDORA_HOME
 foreach ($path in "$agent\pandora_agent.conf", "$agent\temp") {
@@ -114,7 +117,8 @@ while ($agent) {
 )
 _CODE = Ask(
     key="agent-code",
-    ps=_ROW
+    ps="# Get-Acl of the agent's folder\n"
+    + _ROW
     + r"""
 $temporal = "$env:PANDORA_HOME\temp"
 foreach ($item in Get-ChildItem -LiteralPath $env:PANDORA_HOME -Recurse -Force) {
@@ -163,9 +167,12 @@ class WindowsAgent(PandoraAgent, windows=True):
         agent = cls(seen)
         if agent._temporal_is_usual:
             return ()
-        path = quoted(agent.setting("temporal").value)
-        text = f"Row (Get-Item -LiteralPath ([Environment]::ExpandEnvironmentVariables({path})) -Force)\n"
-        return (Ask(key=f"{_MODES.key}@temporal", ps=_ROW + text),)
+        path = agent.setting("temporal").value
+        if _elsewhere(path):
+            return ()
+        expanded = f"[Environment]::ExpandEnvironmentVariables({quoted(path)})"
+        text = f"{_ROW}Row (Get-Item -LiteralPath ({expanded}) -Force)\n"
+        return (Ask(key=f"{_MODES.key}@temporal", ps=f"# Get-Acl of the folder that data waits in\n{text}"),)
 
     # --- what is written ---
 
@@ -194,6 +201,7 @@ class WindowsAgent(PandoraAgent, windows=True):
         """The other ways by which somebody else makes the agent execute or relay something."""
         found = [remote("file_collection", each) for each in self.conf.collections]
         found += [remote("cmd_file", each) for each in self.conf.commands]
+        found += [remote("include", each) for each in self.conf.includes]
         if self.setting("udp_server").value == "1":
             found.append(remote("udp_server", self.setting("udp_server")))
         # Any value turns the proxy on, 0 as well.
@@ -352,6 +360,8 @@ class WindowsAgent(PandoraAgent, windows=True):
         setting = self.setting("temporal")
         if self._temporal_is_usual:
             folder = self._item(f"{self._home}\\temp")
+        elif _elsewhere(setting.value):
+            raise NotObserved(f"temporal is {setting.value}, on another machine")
         else:
             told = list(_items(self.answers[f"{_MODES.key}@temporal"]).values())
             if len(told) != 1:
@@ -363,9 +373,14 @@ class WindowsAgent(PandoraAgent, windows=True):
         return Offences(found, f"{folder.path} is closed to others")
 
 
+def _elsewhere(path: str) -> bool:
+    """Whether a path leads to another machine."""
+    return re.match(r"[\\/]{2}", path) is not None
+
+
 _DIGESTS = Ask(
     key="plugins",
-    ps=r"""
+    ps=r"""# digests of the agent's plugins
 $sha = [Security.Cryptography.SHA256]::Create()
 foreach ($folder in 'util', 'plugins', 'collections', 'commands') {
   $path = "$env:PANDORA_HOME\$folder"

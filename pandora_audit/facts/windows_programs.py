@@ -17,7 +17,7 @@ from pandora_audit.verdict import NotApplicable, ToDecide
 
 _SIGNATURES = Ask(
     key="agent-signatures",
-    ps=r"""
+    ps=r"""# Get-AuthenticodeSignature of the agent's programs
 Get-ChildItem -LiteralPath $env:PANDORA_HOME -Recurse -Force | ForEach-Object {
   if ('.exe', '.dll', '.msi' -notcontains $_.Extension) { return }
   $signature = Get-AuthenticodeSignature -LiteralPath $_.FullName

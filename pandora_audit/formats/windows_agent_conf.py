@@ -20,10 +20,14 @@ def lines(rows: Iterable[str]) -> list[Line]:
 
 
 def read(main: Iterable[Line], included: Iterable[Line] = ()) -> AgentConf:
-    """What the agent makes of its file, and of the collections in those that it includes."""
+    """What the agent makes of its file, and of the collections in those that it includes.
+
+    Its includes are those that lead to another machine; the host has followed the others.
+    """
     settings: dict[str, Setting] = {}
     collections: list[Setting] = []
     commands: list[Setting] = []
+    includes: list[Setting] = []
     for line in main:
         if line.text[:1] in ("#", ""):
             continue
@@ -31,6 +35,8 @@ def read(main: Iterable[Line], included: Iterable[Line] = ()) -> AgentConf:
             collections += _collection(line)
         elif found := re.search(r"cmd_file\s+(.*)", line.text):
             commands.append(Setting(found[1].strip(), line.where))
+        elif found := re.fullmatch(r"include ([\\/]{2}.*)", line.text):
+            includes.append(Setting(found[1], line.where))
         elif "module_" not in line.text:
             token, value = _pair(line.text)
             settings.setdefault(token, Setting(value, line.where))
@@ -39,7 +45,7 @@ def read(main: Iterable[Line], included: Iterable[Line] = ()) -> AgentConf:
             collections += _collection(line)
     # An empty value is what a token has that is not written.
     said = {token: setting for token, setting in settings.items() if setting.value}
-    return AgentConf(settings=said, collections=tuple(collections), commands=tuple(commands))
+    return AgentConf(settings=said, collections=tuple(collections), commands=tuple(commands), includes=tuple(includes))
 
 
 def _collection(line: Line) -> list[Setting]:
