@@ -83,7 +83,7 @@ class Audit:
 
     def applies(self, control: Control, target: Target) -> bool:
         """Whether the pair can exist, by what the inventory says."""
-        if target.shell is Shell.POWERSHELL and control.chapter in _MACHINE_CHAPTERS:
+        if target.shell is Shell.POWERSHELL and _is_of_unix(control):
             return False
         if not target.promised:  # nobody promised: what it plays is detected
             return True
@@ -262,6 +262,13 @@ def _roles(control: Control) -> set[Role]:
     facts = known_facts()
     of_facts = {facts[name].role for name in control.needs if name in facts}
     return {role for role in of_facts if role} | {Role(name) for name in control.needs if name in set(Role)}
+
+
+def _is_of_unix(control: Control) -> bool:
+    """Whether a control is about a Unix machine as such, whatever part of Pandora FMS runs there."""
+    facts = known_facts()
+    unix = any(facts[name].on_windows is None for name in control.needs if name in facts)
+    return control.chapter in _MACHINE_CHAPTERS or (unix and not _roles(control))
 
 
 def _share(kind: type[Across], machine: Machine, known: Share) -> Share:

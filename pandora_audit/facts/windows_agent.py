@@ -34,7 +34,7 @@ _TOLD = (
 # The program takes the word "include" for one wherever it stands: where it leads to a file, what that one fetches. No
 # path is followed to another machine, which would be shown the audit's account.
 _CONF = Ask(
-    key="agent-conf",
+    key="windows-conf",
     ps=rf"""# what pandora_agent.conf says
 $file = "$env:PANDORA_HOME\pandora_agent.conf"
 $told = {", ".join(quoted(token) for token in _TOLD)}
@@ -65,7 +65,7 @@ foreach ($line in $main) {{
 )
 # Whose name a process bears only an administrator is told; others are refused, which is no empty answer.
 _PROCESSES = Ask(
-    key="agent-processes",
+    key="windows-processes",
     ps=r"""# Get-Process PandoraAgent
 'asked'
 $epoch = New-Object DateTime 1970, 1, 1, 0, 0, 0, ([DateTimeKind]::Utc)
@@ -77,7 +77,7 @@ Get-Process -Name PandoraAgent -IncludeUserName -ErrorAction SilentlyContinue | 
 )
 # An account of the domain may be an administrator through a group of the domain, which this machine cannot resolve.
 _SERVICE = Ask(
-    key="agent-service",
+    key="windows-service",
     ps=r"""# the account of the service PandoraFMSAgent
 $service = Get-ItemProperty 'HKLM:\SYSTEM\CurrentControlSet\Services\PandoraFMSAgent'
 $name = "$($service.ObjectName)"
@@ -99,8 +99,8 @@ function Row($item) {
   "$kind|$at|$((Get-Acl -LiteralPath $item.FullName).Sddl)|$($item.FullName)"
 }
 """
-_MODES = Ask(
-    key="agent-modes",
+_ACCESS = Ask(
+    key="windows-access",
     ps="# Get-Acl of pandora_agent.conf\n"
     + _ROW
     + r"""
@@ -116,7 +116,7 @@ while ($agent) {
     only_if=Role.AGENT,
 )
 _CODE = Ask(
-    key="agent-code",
+    key="windows-code",
     ps="# Get-Acl of the agent's folder\n"
     + _ROW
     + r"""
@@ -159,7 +159,7 @@ def _items(answer: Answer) -> dict[str, _Item]:
 class WindowsAgent(PandoraAgent, windows=True):
     """The agent of Pandora FMS on Windows."""
 
-    questions = (_CONF, _PROCESSES, _SERVICE, _MODES, _CODE)
+    questions = (_CONF, _PROCESSES, _SERVICE, _ACCESS, _CODE)
     tls_words = ("1",)
 
     @classmethod
@@ -172,7 +172,7 @@ class WindowsAgent(PandoraAgent, windows=True):
             return ()
         expanded = f"[Environment]::ExpandEnvironmentVariables({quoted(path)})"
         text = f"{_ROW}Row (Get-Item -LiteralPath ({expanded}) -Force)\n"
-        return (Ask(key=f"{_MODES.key}@temporal", ps=f"# Get-Acl of the folder that data waits in\n{text}"),)
+        return (Ask(key=f"{_ACCESS.key}@temporal", ps=f"# Get-Acl of the folder that data waits in\n{text}"),)
 
     # --- what is written ---
 
@@ -284,11 +284,11 @@ class WindowsAgent(PandoraAgent, windows=True):
     # --- files ---
 
     @cached_property
-    def _modes(self) -> dict[str, _Item]:
-        return _items(self.answers[_MODES.key])
+    def _access(self) -> dict[str, _Item]:
+        return _items(self.answers[_ACCESS.key])
 
     def _item(self, path: str) -> _Item:
-        found = self._modes.get(path.lower())
+        found = self._access.get(path.lower())
         if found is None:
             raise NotObserved(f"the access list of {path} was not told")
         return found
@@ -331,7 +331,7 @@ class WindowsAgent(PandoraAgent, windows=True):
             raise NotObserved(f"PandoraAgent.exe is not in {self._home}: the agent's program lies elsewhere")
         entries[home] = self._item(home)
         wrong = dict(self._alterable(entries.values()))
-        for path, each in self._modes.items():
+        for path, each in self._access.items():
             if home.startswith(f"{path.rstrip(chr(92))}\\") and (texts := self._replaceable(each)):
                 wrong[each.path] = texts[0]
         wrong.pop(self.file, None)
@@ -363,7 +363,7 @@ class WindowsAgent(PandoraAgent, windows=True):
         elif _elsewhere(setting.value):
             raise NotObserved(f"temporal is {setting.value}, on another machine")
         else:
-            told = list(_items(self.answers[f"{_MODES.key}@temporal"]).values())
+            told = list(_items(self.answers[f"{_ACCESS.key}@temporal"]).values())
             if len(told) != 1:
                 raise NotObserved(f"the access list of {setting.value} was not told")
             folder = told[0]
@@ -379,7 +379,7 @@ def _elsewhere(path: str) -> bool:
 
 
 _DIGESTS = Ask(
-    key="plugins",
+    key="windows-plugins",
     ps=r"""# digests of the agent's plugins
 $sha = [Security.Cryptography.SHA256]::Create()
 foreach ($folder in 'util', 'plugins', 'collections', 'commands') {

@@ -16,7 +16,7 @@ from pandora_audit.question import Ask, NotObserved, Probe, ProbeKind, Question,
 from pandora_audit.verdict import NotApplicable, ToDecide
 
 _SIGNATURES = Ask(
-    key="agent-signatures",
+    key="windows-signatures",
     ps=r"""# Get-AuthenticodeSignature of the agent's programs
 Get-ChildItem -LiteralPath $env:PANDORA_HOME -Recurse -Force | ForEach-Object {
   if ('.exe', '.dll', '.msi' -notcontains $_.Extension) { return }
