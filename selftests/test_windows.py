@@ -12,23 +12,26 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import tree_sitter_powershell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from judging import controls, plan
 from sshd import keygen, sshd
+from tree_sitter import Language, Parser
 
 from pandora_audit import cli, commands, inventory, powershell, record, script
 from pandora_audit.audit import Audit, Settings
 from pandora_audit.control import Subject
-from pandora_audit.fact import known_facts
+from pandora_audit.fact import Seen, known_facts
 from pandora_audit.facts.windows_agent import WindowsAgent
 from pandora_audit.formats import sddl, windows_agent_conf
 from pandora_audit.formats.agent_conf import Line
 from pandora_audit.gather import Machine, Plan, ask_machine
-from pandora_audit.question import Answers, Ask, NotObserved, Role, Shell, Unreadable
+from pandora_audit.question import Answer, Answers, Ask, NotObserved, Question, Role, Shell, Unreadable
 from pandora_audit.target import Target
 from pandora_audit.transport import Network, Options
 
@@ -122,6 +125,25 @@ def test_a_question_in_powershell_is_that_alone(more: dict[str, object]) -> None
         Ask(key="x", ps="# x\n1\n", **more)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="names it"):
         Ask(key="x", ps="1")
+
+
+TREES = Parser(Language(tree_sitter_powershell.language()))
+
+
+def parses(text: str) -> bool:
+    return not TREES.parse(text.encode()).root_node.has_error
+
+
+def test_all_that_is_sent_is_powershell() -> None:
+    """By a grammar of PowerShell: no PowerShell is at hand."""
+    forms = [kind.on_windows for kind in known_facts().values() if kind.on_windows]
+    asks = [each for kind in forms for each in kind.questions if isinstance(each, Ask)]
+    assert len(asks) >= 7
+    asks += [each for each in further("D:\\data") if isinstance(each, Ask)]
+    made = powershell.compose(asks, marker=MARKER, promised=list(Role))
+    boot = base64.b64decode(made.command.split()[-1]).decode("utf-16-le")
+    assert all(map(parses, (boot, made.text, *(each.ps for each in asks))))
+    assert not parses("if ($a { 1 }")
 
 
 # --- a whole trip, over a real sshd ---
@@ -294,8 +316,8 @@ def test_a_windows_baseline_holds_its_plugins_only(targets: dict[str, Target]) -
     digest = f"{'0' * 64} C:\\Program Files\\pandora_agent\\util\\df.vbs\n"
     made = Machine(target=targets["win01"], asked_at=1710000000)
     program = {"windows-plugins": digest.encode()}
-    rows = {key: script.Answer(key=key, question=key, status=0, out=out) for key, out in program.items()}
-    rows[script.ROLES] = script.Answer(key=script.ROLES, question="", status=0, out=b"agent present C:\\pa\n")
+    rows = {key: Answer(key=key, question=key, status=0, out=out) for key, out in program.items()}
+    rows[script.ROLES] = Answer(key=script.ROLES, question="", status=0, out=b"agent present C:\\pa\n")
     made.answers = Answers(rows)
     text = cli.proposal(made, kinds, "ana")
     assert "plugins:" in text
@@ -417,15 +439,23 @@ def test_any_configuration_is_read(texts: list[str]) -> None:
     windows_agent_conf.read(conf(*texts))
 
 
+def further(temporal: str) -> Sequence[Question]:
+    """What is asked in the second trip where data waits in this folder."""
+    out = f'{SHIPPED}|0|\n{SHIPPED}|3|temporal "{temporal}"\n'.encode()
+    answers = Answers({"windows-conf": Answer(key="windows-conf", question="", status=0, out=out)})
+    return WindowsAgent.then(Seen(answers=answers))
+
+
 def test_a_hostile_folder_for_data_is_one_literal() -> None:
-    """What a configuration names is quoted in the question that it leads to, and never on another machine."""
-    seen = dataclasses.replace(Machine(target=Target(name="x", address="")).seen)
-    for value, asks in (("D:\\it's', $(x) 'z", 1), ("\\\\files\\share", 0)):
-        out = f'{SHIPPED}|0|\n{SHIPPED}|3|temporal "{value}"\n'.encode()
-        answers = Answers({"windows-conf": script.Answer(key="windows-conf", question="", status=0, out=out)})
-        further = WindowsAgent.then(dataclasses.replace(seen, answers=answers))
-        assert len(further) == asks
-        assert all(powershell.quoted(value) in each.text for each in further)
+    value = "D:\\it's', $(x) \u2019; y #\r'z"
+    (asked,) = further(value)
+    assert powershell.quoted(value) in asked.text
+    assert parses(asked.text)
+
+
+@pytest.mark.parametrize("value", ["\\\\files\\share", "//files/share", "c:\\program files\\PANDORA_agent\\temp\\"])
+def test_no_folder_on_another_machine_is_looked_at(value: str) -> None:
+    assert further(value) == ()
 
 
 def test_a_plan_is_of_the_machines_form(targets: dict[str, Target]) -> None:
