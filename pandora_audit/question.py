@@ -126,9 +126,8 @@ class Ask:
 
 
 def named(question: str) -> str:
-    """A question in one line: a PowerShell text by the comment that it begins with."""
-    first, _, _ = question.partition("\n")
-    return first.removeprefix("# ")
+    """How a sentence calls a question: a PowerShell text by the comment that it begins with."""
+    return question.partition("\n")[0].removeprefix("# ") if question.startswith("# ") else question
 
 
 class ProbeKind(enum.StrEnum):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import hashlib
 import json
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from pandora_audit import cli, commands, inventory, powershell, record, script
 from pandora_audit.audit import Audit, Settings
 from pandora_audit.control import Subject
 from pandora_audit.fact import Seen, known_facts
+from pandora_audit.facts.remote_configurations import NamedAgent
 from pandora_audit.facts.windows_agent import WindowsAgent
 from pandora_audit.formats import sddl, windows_agent_conf
 from pandora_audit.formats.agent_conf import Line
@@ -456,6 +458,22 @@ def test_a_hostile_folder_for_data_is_one_literal() -> None:
 @pytest.mark.parametrize("value", ["\\\\files\\share", "//files/share", "c:\\program files\\PANDORA_agent\\temp\\"])
 def test_no_folder_on_another_machine_is_looked_at(value: str) -> None:
     assert further(value) == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [("agent_name win-one", "win-one"), ("server_ip 10.0.0.5", "WIN01"), ("agent_name_cmd ...", "")],
+)
+def test_the_name_that_a_windows_agent_reports_under(line: str, name: str) -> None:
+    out = f"{SHIPPED}|0|\n{SHIPPED}|3|{line}\n".encode()
+    told = {"windows-conf": out, "windows-name": b"WIN01\n"}
+    answers = Answers({key: Answer(key=key, question="", status=0, out=each) for key, each in told.items()})
+    named = NamedAgent.form(Shell.POWERSHELL)(Seen(answers=answers))
+    if name:
+        assert named.digest == hashlib.md5(name.encode()).hexdigest()
+    else:
+        with pytest.raises(NotObserved, match="agent_name_cmd"):
+            _ = named.digest
 
 
 def test_a_plan_is_of_the_machines_form(targets: dict[str, Target]) -> None:

@@ -252,13 +252,18 @@ class PandoraAgent(Fact):
     def unread_changes(self) -> Offences:
         """The configuration, where it was written after the agent started."""
         file = self._mode(self.file)
-        found = []
         # ps counts whole seconds, and so does the file's date.
-        if file.changed > self._running.started + 2:
-            found.append(
-                Offence(subject=file.path, text=f"{file.path} was written after the agent started", layer="process")
+        return self._unread(file.path, late=file.changed > self._running.started + 2)
+
+    def _unread(self, file: str, *, late: bool) -> Offences:
+        """A file that was written after the agent started. What comes from the server is read when it comes."""
+        if late and self.remote_configuration:
+            raise NotObserved(
+                f"{file} is newer than the agent's start, and may be the server's, which the agent has read"
             )
-        return Offences(found, f"{file.path} is older than the agent's start")
+        text = f"{file} was written after the agent started"
+        found = [Offence(subject=file, text=text, layer="process")] if late else []
+        return Offences(found, f"{file} is older than the agent's start")
 
     @cached_property
     def privileged(self) -> Offences:

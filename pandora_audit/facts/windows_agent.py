@@ -10,6 +10,7 @@ from functools import cached_property
 from pandora_audit.fact import Seen
 from pandora_audit.facts.agent_plugins import AgentPlugins
 from pandora_audit.facts.pandora_agent import PandoraAgent, remote
+from pandora_audit.facts.remote_configurations import NamedAgent
 from pandora_audit.formats import sddl, windows_agent_conf
 from pandora_audit.formats.agent_conf import AgentConf, Line, Setting
 from pandora_audit.formats.sddl import Descriptor
@@ -20,16 +21,12 @@ from pandora_audit.verdict import NotApplicable
 
 # What these say leaves the host; of whatever else the agent knows, nothing does.
 _TOLD = (
+    *("agent_name", "remote_config", "udp_server", "proxy_mode", "temporal", "secondary_mode"),
     *(
-        "remote_config",
-        "udp_server",
-        "proxy_mode",
-        "temporal",
-        "secondary_mode",
-        "server_opts",
-        "secondary_server_opts",
+        f"{server}{each}"
+        for server in ("", "secondary_")
+        for each in ("server_ip", "server_ssl", "server_opts", "transfer_mode")
     ),
-    *(f"{server}{each}" for server in ("", "secondary_") for each in ("server_ip", "server_ssl", "transfer_mode")),
 )
 # The program takes the word "include" for one wherever it stands: where it leads to a file, what that one fetches. No
 # path is followed to another machine, which would be shown the audit's account.
@@ -49,6 +46,7 @@ foreach ($line in $main) {{
   if ($line.Contains('file_collection') -or $line.Contains('cmd_file') -or $told -contains $token) {{
     "$file|$number|$($line -replace $masked, '$1...')"
   }}
+  if ($token -eq 'agent_name_cmd') {{ "$file|$number|agent_name_cmd ..." }}
   $at = $line.IndexOf('include')
   if ($at -lt 0 -or $line.Length -le $at + 8) {{ continue }}
   $path = $line.Substring($at + 8).Replace('"', '')
@@ -131,6 +129,7 @@ foreach ($item in Get-ChildItem -LiteralPath $env:PANDORA_HOME -Recurse -Force) 
     limit=2 * 1024 * 1024,
     only_if=Role.AGENT,
 )
+_NAME = Ask(key="windows-name", ps="# the machine's name\n$env:COMPUTERNAME\n", only_if=Role.AGENT)
 _SYSTEM = ("localsystem", "nt authority\\system", "system")
 # The agent writes the name that it made up for itself into its file, in its first moments.
 _FIRST_MOMENTS = 60
@@ -226,11 +225,8 @@ class WindowsAgent(PandoraAgent, windows=True):
     def unread_changes(self) -> Offences:
         if not self._started:
             raise NotApplicable("no agent runs")
-        file, started = self._item(self.file), min(self._started)
-        text = f"{file.path} was written after the agent started"
-        found = [Offence(subject=file.path, text=text, layer="process")]
-        late = file.written > started + _FIRST_MOMENTS
-        return Offences(found if late else [], f"{file.path} is older than the agent's start")
+        file = self._item(self.file)
+        return self._unread(file.path, late=file.written > min(self._started) + _FIRST_MOMENTS)
 
     @cached_property
     def _service(self) -> dict[str, list[str]]:
@@ -371,6 +367,20 @@ class WindowsAgent(PandoraAgent, windows=True):
         text = f"{folder.path} is open to {', '.join(others)}"
         found = [Offence(subject=folder.path, text=text, layer="file", cause=setting.where)] if others else []
         return Offences(found, f"{folder.path} is closed to others")
+
+
+class NamedWindowsAgent(NamedAgent, windows=True):
+    """The name under which a Windows agent reports."""
+
+    questions = (*WindowsAgent.questions, _NAME)
+
+    @cached_property
+    def _agent(self) -> WindowsAgent:
+        return WindowsAgent(self.seen)
+
+    @cached_property
+    def _machine(self) -> str:
+        return self.answers[_NAME.key].succeeded().text.strip()
 
 
 def _elsewhere(path: str) -> bool:
