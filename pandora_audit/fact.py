@@ -71,7 +71,7 @@ class Fact:
         if windows:
             cls.__base__.on_windows = cls  # type: ignore[union-attr]
         else:
-            cls._called = snake_case(cls.__name__)
+            cls._called, cls.on_windows = snake_case(cls.__name__), None
             FACTS[cls._called] = cls
 
     @classmethod

@@ -55,13 +55,15 @@ function Ask([string] $key, [int] $seconds, [int] $limit, [string] $text) {
   Send ".$key $status $(Now)"
 }
 $seen = @{}
-# The agent is where its service says, or in its usual place; of the rest of Pandora FMS the services tell.
+# The agent is where its service says, or in its usual place; of the rest of Pandora FMS the services tell. Their
+# arguments may hold passwords.
 $services = 'HKLM:\\SYSTEM\\CurrentControlSet\\Services'
 $images = @{}
 Get-ChildItem $services -ErrorAction SilentlyContinue | ForEach-Object {
-  $images[$_.PSChildName] = "$($_.GetValue('ImagePath'))"
+  $image = "$($_.GetValue('ImagePath'))"
+  $images[$_.PSChildName] = $image -replace '^"([^"]*)".*$', '$1' -replace '(?i)^([^"]*?\\.exe).*$', '$1'
 }
-$agent = "$($images['PandoraFMSAgent'])" -replace '^"([^"]*)".*$', '$1' -replace '(?i)^([^"]*?\\.exe).*$', '$1'
+$agent = $images['PandoraFMSAgent']
 if ($agent) { $env:PANDORA_HOME = Split-Path $agent } else { $env:PANDORA_HOME = "$env:ProgramFiles\\pandora_agent" }
 if ($agent -or (Test-Path -LiteralPath $env:PANDORA_HOME)) { $seen['agent'] = $env:PANDORA_HOME }
 $programs = @{ server = 'pandora_server'; tentacle = 'tentacle_server'; database = 'mysqld|mariadbd' }

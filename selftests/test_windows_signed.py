@@ -82,6 +82,9 @@ def test_the_verdict_on_an_installer(files: Path, name: str, ca: bool, verdict: 
 def test_every_installer_counts(files: Path) -> None:
     found = judged(files, "signed.exe", "tampered.exe", "unsigned.exe")
     assert found.subjects == {str(files / "tampered.exe"), str(files / "unsigned.exe")}
+    # One that nobody can judge hides none that is known to be wrong, and no wrong one is missing beside a right one.
+    assert judged(files, "missing.exe", "unsigned.exe").subjects == {str(files / "unsigned.exe")}
+    assert judged(files, "missing.exe", "signed.exe").word is SHORT["E"]
 
 
 def test_without_the_program_nothing_is_assessed(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

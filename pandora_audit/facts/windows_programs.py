@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,24 +63,31 @@ class WindowsPrograms(Fact):
     def first(cls, promises: Promises) -> tuple[Question, ...]:
         return (*cls.questions, *(_probe(path, promises.signing_ca) for path in promises.installers))
 
-    def _wrong_installers(self, installers: tuple[str, ...], ca: str | None) -> Iterator[Offence]:
-        """The promised installers that are not validly signed. Raises NotObserved where nobody can tell."""
-        for path in installers:
-            try:
-                read = osslsigncode.read(self.answers[_probe(path, ca).key].text)
-            except Unreadable as unread:
-                raise Unreadable(f"{path}: {unread}") from unread
-            told = f"{path} {read.state}" + (f" ({read.signer})" if read.signer else "")
-            if read.state in _UNKNOWN and ca is None:
-                raise NotObserved(f"{told}: name the authorities' certificates (audit_signing_ca)")
-            if read.state is not State.VALID:
-                yield Offence(subject=path, text=told, layer="file", cause=path)
-
     def wrongly_signed(self, installers: tuple[str, ...], ca: str | None) -> Offences:
         """What is not validly signed. NotApplicable for a machine that has nothing to do with Windows."""
         if not installers:
             raise NotApplicable("the machine does not run Windows, and hands out no installer (audit_installers)")
-        return Offences(self._wrong_installers(installers, ca), f"{', '.join(installers)}: validly signed")
+        return Offences(self._with_installers((), installers, ca), f"{', '.join(installers)}: validly signed")
+
+    def _with_installers(
+        self, found: Iterable[Offence], installers: tuple[str, ...], ca: str | None
+    ) -> tuple[Offence, ...]:
+        """These offences and the installers that are not validly signed. Raises NotObserved where none is known."""
+        offences, unknown = [*found], []
+        for path in installers:
+            try:
+                read = osslsigncode.read(self.answers[_probe(path, ca).key].text)
+            except NotObserved as silent:
+                unknown.append(f"{path}: {silent.reason}")
+                continue
+            told = f"{path} {read.state}" + (f" ({read.signer})" if read.signer else "")
+            if read.state in _UNKNOWN and ca is None:
+                unknown.append(f"{told}: name the authorities' certificates (audit_signing_ca)")
+            elif read.state is not State.VALID:
+                offences.append(Offence(subject=path, text=told, layer="file", cause=path))
+        if unknown and not offences:
+            raise NotObserved("; ".join(unknown))
+        return tuple(offences)
 
 
 class ProgramsOnWindows(WindowsPrograms, windows=True):
@@ -97,7 +104,7 @@ class ProgramsOnWindows(WindowsPrograms, windows=True):
         return found
 
     def wrongly_signed(self, installers: tuple[str, ...], ca: str | None) -> Offences:
-        found = [*self._broken(), *self._wrong_installers(installers, ca)]
+        found = [*self._with_installers(self._broken(), installers, ca)]
         main = next((each for each in self._programs if each.path.lower().endswith("\\pandoraagent.exe")), None)
         if main is None:
             raise NotObserved("PandoraAgent.exe was not told")
