@@ -18,14 +18,14 @@ from pandora_audit.fact import Fact, known_facts
 from pandora_audit.finding import Finding
 from pandora_audit.gather import Gathering, Machine, Plan, ask_machine
 from pandora_audit.promises import Promises
-from pandora_audit.question import Answer, NotObserved, Role
+from pandora_audit.question import Answer, NotObserved, Role, Shell
 from pandora_audit.record import Recorder, replayed
 from pandora_audit.target import Target
 from pandora_audit.transport import Network, Options
 from pandora_audit.verdict import Attested, NotApplicable, ToDecide, Word
 from pandora_audit.verdicts import Verdicts
 
-# Chapters of the machine itself. An EndPoint is not held to them, unless its site says so.
+# Chapters of the machine itself, a Unix machine. An EndPoint is not held to them, unless its site says so.
 _MACHINE_CHAPTERS = ("ssh", "system")
 # What makes an installation of Pandora FMS: EndPoints alone are none.
 _COMPONENTS = frozenset(Role) - {Role.AGENT}
@@ -82,7 +82,9 @@ class Audit:
     # --- before anybody connects ---
 
     def applies(self, control: Control, target: Target) -> bool:
-        """Whether the pair can exist, by what the inventory promises."""
+        """Whether the pair can exist, by what the inventory says."""
+        if target.shell is Shell.POWERSHELL and _is_of_unix(control):
+            return False
         if not target.promised:  # nobody promised: what it plays is detected
             return True
         if control.chapter in _MACHINE_CHAPTERS:
@@ -260,6 +262,13 @@ def _roles(control: Control) -> set[Role]:
     facts = known_facts()
     of_facts = {facts[name].role for name in control.needs if name in facts}
     return {role for role in of_facts if role} | {Role(name) for name in control.needs if name in set(Role)}
+
+
+def _is_of_unix(control: Control) -> bool:
+    """Whether a control is about a Unix machine as such, whatever part of Pandora FMS runs there."""
+    facts = known_facts()
+    unix = any(facts[name].on_windows is None for name in control.needs if name in facts)
+    return control.chapter in _MACHINE_CHAPTERS or (unix and not _roles(control))
 
 
 def _share(kind: type[Across], machine: Machine, known: Share) -> Share:

@@ -14,7 +14,7 @@ from pandora_audit import baseline, inventory, record
 from pandora_audit.audit import Audit, Settings
 from pandora_audit.fact import Fact, known_facts
 from pandora_audit.gather import Machine, Plan
-from pandora_audit.question import NotObserved
+from pandora_audit.question import NotObserved, Shell
 from pandora_audit.sitefile import SiteError
 from pandora_audit.target import Target
 from pandora_audit.transport import Options, ask_on_terminal
@@ -107,6 +107,8 @@ def proposal(machine: Machine, kinds: Iterable[type[Fact]], owner: str) -> str:
     """The baseline that accepts a machine as it is, by these facts. Raises NotObserved when it did not tell all."""
     sections = {}
     for kind in kinds:
+        if machine.target.shell is Shell.POWERSHELL and kind.on_windows is None:
+            continue  # of this component nothing is asked there
         with contextlib.suppress(NotApplicable):  # the machine does not play the role that the section is about
             sections[kind.section] = machine.fact(kind).proposal()
     return baseline.written(owner, machine.seen.day, sections)

@@ -7,12 +7,12 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 
-from pandora_audit import database_views, norms, script
+from pandora_audit import database_views, norms, powershell, script
 from pandora_audit.control import Control
 from pandora_audit.facts.pandora_console import views
 from pandora_audit.gather import Machine, Plan
 from pandora_audit.printable import one_line
-from pandora_audit.question import Ask
+from pandora_audit.question import Ask, Shell
 from pandora_audit.script import PRIVILEGE, ROLES
 
 
@@ -43,12 +43,15 @@ def explained(control: Control) -> Iterator[str]:
 def print_script(plan: Plan) -> str:
     """The shell text that the first trip runs on this target, readable; the password's place is empty."""
     asks = [question for question in plan.questions if isinstance(question, Ask)]
-    become = plan.target.become
-    return script.compose(asks, marker="MARKER", become=become, promised=plan.target.promised or ()).text
+    become, promised = plan.target.become, plan.target.promised or ()
+    if plan.target.shell is Shell.POWERSHELL:
+        return powershell.compose(asks, marker="MARKER", promised=promised).text
+    return script.compose(asks, marker="MARKER", become=become, promised=promised).text
 
 
 def sudoers(plans: Iterable[Plan], account: str) -> str:
     """The sudoers file that lets the account ask everything of these plans. Raises ValueError if visudo objects."""
+    plans = [plan for plan in plans if plan.target.shell is Shell.POSIX]
     asks = {question for plan in plans for question in plan.questions if isinstance(question, Ask)}
     text = (
         "# What pandora-audit asks as root: these programs with these arguments, and nothing else.\n"

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from pandora_audit.baseline import Section
 from pandora_audit.promises import Promises
-from pandora_audit.question import Answer, Answers, Question, Role, Wire
+from pandora_audit.question import Answer, Answers, Question, Role, Shell, Wire
 from pandora_audit.verdict import ToDecide
 
 
@@ -50,23 +50,38 @@ class Fact:
 
     A subclass declares its questions and reads them in properties, each of which answers, or raises NotObserved
     when nobody answered what it reads. Its name, in snake case, is what tests ask for.
+
+    Where Windows answers other questions, ``class OnWindows(Component, windows=True)`` reads those: the same
+    component under the same name, for the same tests.
     """
 
     questions: ClassVar[tuple[Question, ...]] = ()
     role: ClassVar[Role | None] = None
     section: ClassVar[str] = ""
     """The section of a baseline that this fact proposes; none for most."""
+    on_windows: ClassVar[type[Fact] | None] = None
+    """The form that this fact has on Windows; none for what only Unix has."""
+    _called: ClassVar[str]
 
     def __init__(self, seen: Seen) -> None:
         self.seen = seen
         self.answers = seen.answers
 
-    def __init_subclass__(cls) -> None:
-        FACTS[cls.fact_name()] = cls
+    def __init_subclass__(cls, *, windows: bool = False) -> None:
+        if windows:
+            cls.__base__.on_windows = cls  # type: ignore[union-attr]
+        else:
+            cls._called, cls.on_windows = snake_case(cls.__name__), None
+            FACTS[cls._called] = cls
 
     @classmethod
     def fact_name(cls) -> str:
-        return snake_case(cls.__name__)
+        return cls._called
+
+    @classmethod
+    def form(cls, shell: Shell) -> type[Fact]:
+        """What reads this fact on a machine that is asked in this language."""
+        return cls.on_windows if shell is Shell.POWERSHELL and cls.on_windows else cls
 
     @classmethod
     def first(cls, promises: Promises) -> tuple[Question, ...]:

@@ -15,10 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from pandora_audit import script
+from pandora_audit import powershell, script
 from pandora_audit.fact import Fact, Seen
-from pandora_audit.probes import tentacle, web
-from pandora_audit.question import Answer, Answers, Ask, NotObserved, Probe, ProbeKind, Question, Role, Wire
+from pandora_audit.probes import signature, tentacle, web
+from pandora_audit.question import Answer, Answers, Ask, NotObserved, Probe, ProbeKind, Question, Role, Shell, Wire
 from pandora_audit.target import Target
 from pandora_audit.transport import Connection, Network
 from pandora_audit.verdict import NotApplicable
@@ -66,7 +66,7 @@ class Machine:
             self.role(kind.role)
         name = kind.fact_name()
         if name not in self._facts:
-            self._facts[name] = kind(self.seen)
+            self._facts[name] = kind.form(self.target.shell)(self.seen)
         return self._facts[name]
 
     def reached(self) -> None:
@@ -127,8 +127,12 @@ class Plan:
     @property
     def questions(self) -> tuple[Question, ...]:
         """The questions of the first trip, each once, in a stable order. Raises ValueError for two under one key."""
-        kinds = sorted(self.facts, key=lambda kind: kind.fact_name())
-        return _each_once(question for kind in kinds for question in kind.first(self.target.promises))
+        return _each_once(question for kind in self.kinds for question in kind.first(self.target.promises))
+
+    @property
+    def kinds(self) -> tuple[type[Fact], ...]:
+        """The facts in a stable order, each in the form that it has on the target."""
+        return tuple(kind.form(self.target.shell) for kind in sorted(self.facts, key=lambda kind: kind.fact_name()))
 
 
 def ask_machine(plan: Plan, network: Network, password: Callable[[], str | None]) -> Machine:
@@ -140,8 +144,9 @@ def ask_machine(plan: Plan, network: Network, password: Callable[[], str | None]
         return unreached(plan.target, silent.reason)
     machine = Machine(target=plan.target, wire=connection.wire, asked_at=asked_at, connection=connection)
     try:
+        _speaks(plan.target.shell, connection.wire)
         _ask(machine, plan.questions, connection, password, first=True)
-        further = _further(plan.facts, machine)
+        further = _further(plan.kinds, machine)
         if further:
             _ask(machine, further, connection, password, first=False)
     except NotObserved as silent:
@@ -154,10 +159,19 @@ def ask_machine(plan: Plan, network: Network, password: Callable[[], str | None]
     return machine
 
 
+def _speaks(shell: Shell, wire: Wire) -> None:
+    """Raises NotObserved for a Windows machine that was not declared: a POSIX shell there is another system."""
+    if shell is Shell.POSIX and "OpenSSH_for_Windows" in wire.software:
+        raise NotObserved(
+            f"this is a Windows machine ({wire.software}) and not declared as one:"
+            " its inventory says `ansible_shell_type: powershell` (or cmd)"
+        )
+
+
 def _further(facts: Iterable[type[Fact]], machine: Machine) -> tuple[Question, ...]:
     """The questions of the second trip. A fact that cannot tell its own says so again when it is read."""
     found: list[Question] = []
-    for kind in sorted(facts, key=lambda kind: kind.fact_name()):
+    for kind in facts:
         try:
             found += kind.then(machine.seen)
         except NotObserved:
@@ -201,14 +215,13 @@ def _trip(
     first: bool,
 ) -> Answers:
     """The answers to one script."""
-    trip = script.compose(
-        asks,
-        marker=secrets.token_hex(12),
-        become=machine.target.become,
-        password=password() if machine.target.become else None,
-        promised=machine.target.promised or (),
-        first=first,
-    )
+    marker, promised = secrets.token_hex(12), machine.target.promised or ()
+    if machine.target.shell is Shell.POWERSHELL:
+        trip = powershell.compose(asks, marker=marker, promised=promised, first=first)
+    else:
+        become = machine.target.become
+        secret = password() if become else None
+        trip = script.compose(asks, marker=marker, become=become, password=secret, promised=promised, first=first)
     machine.commands += 1
     output = connection.run(trip.command, stdin=trip.stdin, limit=script.MOST_BYTES, seconds=trip.seconds)
     return script.parse(output.out, trip, output.err)
@@ -231,6 +244,8 @@ def _probe(probe: Probe, connection: Connection) -> Answer:
     try:
         if probe.kind in (ProbeKind.HTTP, ProbeKind.HTTPS, ProbeKind.TLS):
             return answer(0, web.look(probe, connection))
+        if probe.kind is ProbeKind.SIGNATURE:
+            return answer(0, signature.look(probe.paths[0], probe.ca, probe.seconds))
         if probe.kind is ProbeKind.TENTACLE:
             return answer(0, tentacle.ask(lambda: connection.dial(probe.port, probe.seconds), probe.ca).encode())
         channel = connection.dial(probe.port, probe.seconds)

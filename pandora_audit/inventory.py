@@ -20,7 +20,7 @@ from typing import Any
 
 from pandora_audit import promises
 from pandora_audit.across import Share
-from pandora_audit.question import Role
+from pandora_audit.question import Role, Shell
 from pandora_audit.sitefile import SiteError, Value, did_you_mean, read_bytes, read_yaml
 from pandora_audit.target import Target
 
@@ -33,6 +33,8 @@ _SCHEMES = (
 )
 _CONNECTIONS = {"": "paramiko", "smart": "paramiko", "paramiko": "paramiko", "paramiko_ssh": "paramiko"}
 _CONNECTIONS |= {"ssh": "ssh", "local": "local"}
+_OF_WINDOWS = ("powershell", "cmd")
+"""The shells of Windows, by Ansible's names; what is asked there is PowerShell, whichever starts it."""
 _ANSIBLE_SECONDS = 120
 _INSTEAD = "write one static YAML file, without group_vars and host_vars directories beside it"
 _MOST_HOSTS_IN_A_RANGE = 100_000
@@ -235,6 +237,7 @@ class Inventory:
             user=_word(variables, "ansible_user", "ansible_ssh_user") or None,
             port=_converted(promises.PORT, variables, "ansible_port", "ansible_ssh_port"),
             identity_file=str(Path(key_file).expanduser()) if key_file else None,
+            shell=Shell.POWERSHELL if _word(variables, "ansible_shell_type") in _OF_WINDOWS else Shell.POSIX,
             become=_converted(promises.YES_NO, variables, "ansible_become") is not False,
             promised=frozenset(ROLE_GROUPS[each] for each in groups if each in ROLE_GROUPS),
             promises=promises.Promises.read(given),

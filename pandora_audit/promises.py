@@ -216,6 +216,17 @@ class Promises:
         default=None,
         metadata=_says(YES_NO, "`yes`: this host's agent runs without superuser; `no`: it needs the superuser"),
     )
+    installers: tuple[str, ...] = field(
+        default=(),
+        metadata=_says(
+            listed(PATH),
+            "installers for Windows, on the auditor's machine, that this host was installed with or hands out",
+        ),
+    )
+    signing_ca: str | None = field(
+        default=None,
+        metadata=_says(PATH, "the CA certificates, on the auditor's machine, that signatures of installers chain to"),
+    )
     db_schema: str = field(
         default="pandora",
         metadata=_says(NAME, "the schema of Pandora FMS in the database"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -27,6 +28,13 @@ class Role(enum.StrEnum):
     CONSOLE = "console"
     DATABASE = "database"
     AGENT = "agent"
+
+
+class Shell(enum.StrEnum):
+    """The language in which a machine is asked."""
+
+    POSIX = "posix"
+    POWERSHELL = "powershell"
 
 
 # Some live in sbin on one family and in bin on another, or have had two names; sudoers must name the file that is run.
@@ -59,6 +67,8 @@ class Ask:
         key: names the question within its machine; two facts may share a question, never a key.
         argv: the program and its arguments. Privileged questions are run exactly so, below ``sudo``.
         sh: instead of argv, a POSIX shell text; never privileged.
+        ps: instead of both, a PowerShell text: the question is asked of Windows machines, and of no other. What
+            leaves the host is what it writes; it filters by itself. Its first line is a comment that names it.
         root: whether only root gets the whole answer.
         if_all: asked as root of an account that may do everything anyway, otherwise as that account itself. No
             sudoers file names it: what it runs could be turned into a root shell.
@@ -73,6 +83,7 @@ class Ask:
     key: str
     argv: tuple[str, ...] = ()
     sh: str = ""
+    ps: str = ""
     root: bool = False
     if_all: bool = False
     seconds: int = 10
@@ -82,12 +93,21 @@ class Ask:
     keep: str = ""
 
     def __post_init__(self) -> None:
-        if bool(self.argv) == bool(self.sh):
-            raise ValueError(f"question {self.key}: either argv or sh")
-        if self.root and self.sh:
+        if sum(map(bool, (self.argv, self.sh, self.ps))) != 1:
+            raise ValueError(f"question {self.key}: either argv or sh or ps")
+        if self.root and not self.argv:
             raise ValueError(f"question {self.key}: a privileged question is an argv, not a shell text")
+        if self.ps and not re.match("# .+\n", self.ps):
+            raise ValueError(f"question {self.key}: a PowerShell text begins with a comment that names it")
+        if self.ps and (self.keep or self.stdin or self.if_all):
+            raise ValueError(f"question {self.key}: PowerShell is asked without filter, input or other account")
         if self.root and any(not word or set(word) & set(" \t\n\\*?[]") for word in self.argv):
             raise ValueError(f"question {self.key}: sudo joins arguments and expands patterns; no blanks or wildcards")
+
+    @property
+    def shell(self) -> Shell:
+        """The language that it is asked in."""
+        return Shell.POWERSHELL if self.ps else Shell.POSIX
 
     @property
     def needs_perl(self) -> bool:
@@ -96,12 +116,18 @@ class Ask:
     @property
     def text(self) -> str:
         """The question as evidence shows it."""
-        return self.sh or " ".join(self.argv)
+        return self.sh or self.ps or " ".join(self.argv)
 
     @property
     def short(self) -> str:
         """The question as a sentence names it."""
-        return self.text if len(self.text) <= 60 else f"{self.text[:59]}…"
+        text = named(self.text)
+        return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def named(question: str) -> str:
+    """How a sentence calls a question: a PowerShell text by the comment that it begins with."""
+    return question.partition("\n")[0].removeprefix("# ") if question.startswith("# ") else question
 
 
 class ProbeKind(enum.StrEnum):
@@ -117,24 +143,27 @@ class ProbeKind(enum.StrEnum):
     """Which protocols the port speaks, and whether its certificate is to be trusted."""
     TENTACLE = "tentacle"
     """What Tentacle lets a stranger do there (probes/tentacle.py)."""
+    SIGNATURE = "signature"
+    """Whose signature a file bears that the site names, on the auditor's machine; the machine itself is not asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """A question that is asked of the machine from the auditor's place, over the network.
+    """A question that is answered at the auditor's place: over the network, or from a file there.
 
     Status 0: the port answered (``out`` holds what it said); 1: it refused. Anything else is silence.
 
     Args:
         host: the name that is asked for. Where it leads elsewhere than to the machine, that place is asked, and
             ``out`` says so: only for names that the site has promised.
-        paths: what HTTP requests ask for.
-        ca: the file of certificates that TLS must chain to; empty: those that the auditor's machine trusts.
+        paths: what HTTP requests ask for; or the file that is looked at.
+        ca: the file of certificates that TLS, or a signature, must chain to; empty: those that the auditor's machine
+            trusts.
     """
 
     key: str
     kind: ProbeKind
-    port: int
+    port: int = 0
     seconds: int = 5
     host: str = ""
     paths: tuple[str, ...] = ()
@@ -143,7 +172,8 @@ class Probe:
     @property
     def text(self) -> str:
         asked = "".join(f" {word}" for word in (self.host, *self.paths, self.ca) if word)
-        return f"{self.kind} of port {self.port}{asked}, from the auditor's place"
+        of = f"port {self.port}" if self.port else "the file"
+        return f"{self.kind} of {of}{asked}, from the auditor's place"
 
 
 Question = Ask | Probe
@@ -187,7 +217,7 @@ class Answer:
         _ = self.text
         if self.status != 0:
             said = self.err.decode("utf-8", "backslashreplace").strip().splitlines()
-            raise NotObserved(f"`{self.question}` exited {self.status}" + (f": {said[0][:300]}" if said else ""))
+            raise NotObserved(f"`{named(self.question)}` exited {self.status}" + (f": {said[0][:300]}" if said else ""))
         return self
 
 

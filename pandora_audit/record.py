@@ -17,7 +17,7 @@ from pandora_audit.control import Control
 from pandora_audit.finding import Finding
 from pandora_audit.gather import Machine, Plan, unreached
 from pandora_audit.promises import Promises
-from pandora_audit.question import Answer, Answers, Question, Role, Wire
+from pandora_audit.question import Answer, Answers, Question, Role, Shell, Wire
 from pandora_audit.sitefile import SiteError
 from pandora_audit.target import Target
 from pandora_audit.version import VERSION
@@ -88,6 +88,7 @@ def _head(machine: Machine, controls: Iterable[Control], partial: str) -> dict[s
         "wire": asdict(machine.wire),
         "promised": None if target.promised is None else sorted(target.promised),
         "groups": sorted(target.groups),
+        "shell": target.shell,
         "become": target.become,
         "promises": target.promises.to_record(),
         "controls": {control.id: _digest(control) for control in controls},
@@ -149,6 +150,7 @@ def _target(path: Path, head: dict[str, Any]) -> Target:
             name=str(head["host"]),
             address=str(path),
             backend="replay",
+            shell=Shell(head.get("shell", Shell.POSIX)),
             become=bool(head["become"]),
             promised=None if promised is None else frozenset(map(Role, promised)),
             promises=Promises.from_record(head["promises"]),

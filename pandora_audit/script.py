@@ -257,10 +257,7 @@ def compose(
     first: bool = True,
 ) -> Script:
     """The script that asks these questions. Raises ValueError for a key that cannot be framed."""
-    asks = tuple(asks)
-    for ask in asks:
-        if not _KEY.fullmatch(ask.key) or ask.key in (PRIVILEGE, ROLES):
-            raise ValueError(f"question {ask.key!r}: a key is made of a-z 0-9 . @ _ -, and not one of the script's own")
+    asks = checked(asks)
     privileged = any(ask.root or ask.if_all for ask in asks)
     words = [_PRELUDE, "main() {", "exec 3>&1", "by=nobody all= free=$nl paid=$nl why= pw= seen= roles=' '"]
     if password is not None:
@@ -286,6 +283,15 @@ def compose(
     stdin = b"" if password is None else password.encode() + b"\n"
     stdin += b"".join(ask.stdin for ask in asks)
     return Script(text="\n".join(words) + "\n", marker=marker, asks=asks, stdin=stdin)
+
+
+def checked(asks: Iterable[Ask]) -> tuple[Ask, ...]:
+    """These questions. Raises ValueError for a key that cannot be framed."""
+    asks = tuple(asks)
+    for ask in asks:
+        if not _KEY.fullmatch(ask.key) or ask.key in (PRIVILEGE, ROLES):
+            raise ValueError(f"question {ask.key!r}: a key is made of a-z 0-9 . @ _ -, and not one of the script's own")
+    return asks
 
 
 def _line(ask: Ask) -> str:
@@ -428,6 +434,8 @@ def _silence(ask: Ask, frame: _Frame) -> str:
         return f"`{ask.argv[0]}` is not installed ({detail})"
     if code == "role":
         return f"not asked: the machine does not play the role {ask.only_if}"
+    if code == "shell":
+        return f"not asked: the machine runs Windows, and `{ask.short}` is for Unix"
     if code == "unbounded":
         return f"`{ask.short}` was not asked: the machine has no `timeout`, which would end it"
     if code == "password":

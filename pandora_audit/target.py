@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pandora_audit.promises import Promises
-from pandora_audit.question import Role
+from pandora_audit.question import Role, Shell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,7 @@ class Target:
         backend: "paramiko" (default), "ssh" (the OpenSSH client), "local", "replay", or any of testinfra's.
         address: what the backend connects to: a host name, an address, a container, a record's path.
         user, port, identity_file: None leaves them to the ssh configuration.
+        shell: the language in which it is asked: PowerShell for what the inventory declares to be Windows.
         become: whether privileged questions may go through sudo.
         promised: the roles an inventory promises; None for a host that no inventory knows (detect them).
         promises: the site's ``audit_*`` variables, by their names without the prefix.
@@ -31,6 +32,7 @@ class Target:
     user: str | None = None
     port: int | None = None
     identity_file: str | None = None
+    shell: Shell = Shell.POSIX
     become: bool = True
     promised: frozenset[Role] | None = None
     promises: Promises = field(default_factory=Promises)

@@ -27,7 +27,7 @@ ROOMS = (
     ("promises", "formats"),
     ("questions",),
     ("exceptions", "target", "fact", "control", "script"),
-    ("attestations", "across"),
+    ("attestations", "across", "powershell"),
     ("inventory", "facts", "transport"),
     ("probes",),
     ("gather", "finding"),
@@ -86,7 +86,7 @@ def test_facts_read_other_facts_in_one_direction() -> None:
         ("testinfra", {"backend", "fixtures", "transport"}),
         ("pytest", {"backend", "fixtures", "items", "loop", "plugin"}),
         ("ssl", {"probes"}),
-        ("subprocess", {"transport", "inventory", "commands"}),
+        ("subprocess", {"transport", "inventory", "commands", "probes"}),
     ],
 )
 def test_a_library_is_used_where_its_idea_lives(library: str, rooms: set[str]) -> None:

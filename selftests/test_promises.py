@@ -100,7 +100,7 @@ def test_the_other_kinds():
 
 
 def test_every_field_is_declared_with_a_kind_that_yields_its_type():
-    samples = ["1", "yes", (KEY,), "/a", "a", "https://a/", "a:/b", ("tcp/1",), ("a",)]
+    samples = ["1", "yes", (KEY,), "/a", "a", "https://a/", "a:/b", ("tcp/1",), ("a",), ("/a",)]
     hints = get_type_hints(Promises)
     for name, field in KINDS.items():
         words = re.findall(r"'(\w+)'", str(hints[name]))

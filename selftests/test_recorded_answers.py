@@ -7,6 +7,7 @@ like      another machine, whose answers hold where this one has none
 origin    captured (from a real machine), or built (by hand)
 source    from what: the machine and the day; or the source that says how such a machine answers
 wire      what the network showed; banner = "none": this way in cannot see it
+shell     powershell: a Windows machine
 suffices  control = keys without which the rest of the answers still shows compliance
 roles     the roles that were detected
 promises  what the site promised
@@ -28,7 +29,7 @@ from judging import SHORT, controls, judge, plan
 from pandora_audit.finding import Finding
 from pandora_audit.gather import Machine
 from pandora_audit.promises import Promises
-from pandora_audit.question import Answer, Answers, NotObserved, Role, Wire
+from pandora_audit.question import Answer, Answers, NotObserved, Role, Shell, Wire
 from pandora_audit.script import ROLES
 from pandora_audit.target import Target
 
@@ -57,6 +58,7 @@ def machine(name: str) -> Machine:
     target = Target(
         name="recorded",
         address="recorded",
+        shell=Shell(row.get("shell", Shell.POSIX)),
         promises=Promises.read({key: (value, "record") for key, value in promises.items()}),
     )
     recorded = Machine(target=target, wire=_wire(wire), asked_at=row.get("asked_at", 1710000000))
@@ -65,7 +67,7 @@ def machine(name: str) -> Machine:
     for _ in range(2):
         found = {key: _answer(key, asked.get(key, key), answer) for key, answer in answers.items()}
         recorded.answers = Answers(found)
-        for fact in wanted.facts:
+        for fact in wanted.kinds:
             try:
                 asked |= {question.key: question.text for question in fact.then(recorded.seen)}
             except NotObserved:

@@ -23,7 +23,7 @@ import lab
 from pandora_audit import script
 from pandora_audit.gather import Plan
 from pandora_audit.promises import Promises
-from pandora_audit.question import PERL, Answers, Ask, NotObserved, Role
+from pandora_audit.question import PERL, Answers, Ask, NotObserved, Role, Shell
 from pandora_audit.target import Target
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the script is for Linux: it reads /proc/uptime")
@@ -514,6 +514,9 @@ class Kind:
 
     def fact_name(self) -> str:
         return self.name
+
+    def form(self, shell: Shell) -> Kind:
+        return self
 
     def first(self, promises: Promises) -> tuple[Ask, ...]:
         return self.questions

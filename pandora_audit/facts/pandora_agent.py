@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.formats import agent_conf
@@ -161,7 +162,9 @@ class PandoraAgent(Fact):
     """The agent of Pandora FMS."""
 
     role = Role.AGENT
-    questions = (_CONF, _PROCESSES, _LINKS, _MODES, _CODE, _SPOOL)
+    questions: ClassVar[tuple[Question, ...]] = (_CONF, _PROCESSES, _LINKS, _MODES, _CODE, _SPOOL)
+    tls_words: ClassVar[tuple[str, ...]] = ("1", "yes")
+    """The values of server_ssl that turn TLS on."""
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
@@ -249,13 +252,18 @@ class PandoraAgent(Fact):
     def unread_changes(self) -> Offences:
         """The configuration, where it was written after the agent started."""
         file = self._mode(self.file)
-        found = []
         # ps counts whole seconds, and so does the file's date.
-        if file.changed > self._running.started + 2:
-            found.append(
-                Offence(subject=file.path, text=f"{file.path} was written after the agent started", layer="process")
+        return self._unread(file.path, late=file.changed > self._running.started + 2)
+
+    def _unread(self, file: str, *, late: bool) -> Offences:
+        """A file that was written after the agent started. What comes from the server is read when it comes."""
+        if late and self.remote_configuration:
+            raise NotObserved(
+                f"{file} is newer than the agent's start, and may be the server's, which the agent has read"
             )
-        return Offences(found, f"{file.path} is older than the agent's start")
+        text = f"{file} was written after the agent started"
+        found = [Offence(subject=file, text=text, layer="process")] if late else []
+        return Offences(found, f"{file} is older than the agent's start")
 
     @cached_property
     def privileged(self) -> Offences:
@@ -279,12 +287,12 @@ class PandoraAgent(Fact):
     @cached_property
     def remote_execution(self) -> Offences:
         """The other ways by which somebody else makes the agent execute or relay something."""
-        found = [_remote("file_collection", each) for each in self.conf.collections]
-        found += [_remote("cmd_file", each) for each in self.conf.commands]
+        found = [remote("file_collection", each) for each in self.conf.collections]
+        found += [remote("cmd_file", each) for each in self.conf.commands]
         switches = {"udp_server": _is_one, "proxy_mode": _is_true, "rmm_enabled": _is_true}
         for token, is_on in switches.items():
             if is_on(self.setting(token).value):
-                found.append(_remote(token, self.setting(token)))
+                found.append(remote(token, self.setting(token)))
         return Offences(found, "no collection, no remote command, no UDP server, no proxy, no remote management")
 
     def sensitive(self, offences: Offences, promised: bool | None) -> Offences:
@@ -338,7 +346,9 @@ class PandoraAgent(Fact):
     def _options(self, prefix: str) -> tuple[frozenset[str], str]:
         """The client's options for one server, and where they are set."""
         opts, ssl = self.setting(f"{prefix}server_opts"), self.setting(f"{prefix}server_ssl")
-        letters = agent_conf.client_options(opts.value) | (frozenset("c") if ssl.value in ("1", "yes") else frozenset())
+        letters = agent_conf.client_options(opts.value) | (
+            frozenset("c") if ssl.value in self.tls_words else frozenset()
+        )
         return letters, opts.where or ssl.where
 
     def _in_the_clear(self, prefix: str) -> Iterator[Offence]:
@@ -474,6 +484,7 @@ def _is_true(value: str) -> bool:
     return value not in ("", "0")
 
 
-def _remote(token: str, setting: Setting) -> Offence:
+def remote(token: str, setting: Setting) -> Offence:
+    """The offence of a token by which somebody else makes the agent act."""
     text = f"{token} {setting.value}"[:200]
     return Offence(subject=text, text=text, layer="file", cause=setting.where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from pandora_audit.across import Across, Look
 from pandora_audit.fact import Fact
@@ -13,7 +14,7 @@ from pandora_audit.facts.pandora_server import PandoraServer
 from pandora_audit.formats import server_conf
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Role
+from pandora_audit.question import Ask, NotObserved, Question, Role
 from pandora_audit.questions import OS_RELEASE
 from pandora_audit.verdict import NotApplicable, ToDecide
 
@@ -48,16 +49,23 @@ class NamedAgent(Fact):
     """The name under which an agent reports: that of its file, or the machine's."""
 
     role = Role.AGENT
-    questions = (*PandoraAgent.questions, OS_RELEASE)
+    questions: ClassVar[tuple[Question, ...]] = (*PandoraAgent.questions, OS_RELEASE)
 
     @cached_property
     def digest(self) -> str:
-        agent = PandoraAgent(self.seen)
+        agent = self._agent
         name = agent.setting("agent_name").value
         if not name and agent.setting("agent_name_cmd").value:
             raise NotObserved("the agent makes up its name by a command (agent_name_cmd)")
-        name = name or self.answers[OS_RELEASE.key].lines[-1]
-        return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+        return hashlib.md5((name or self._machine).encode(), usedforsecurity=False).hexdigest()
+
+    @cached_property
+    def _agent(self) -> PandoraAgent:
+        return PandoraAgent(self.seen)
+
+    @cached_property
+    def _machine(self) -> str:
+        return self.answers[OS_RELEASE.key].lines[-1]
 
 
 @dataclass(frozen=True)
