@@ -48,6 +48,7 @@ _PLUGIN = (
 )
 _KEEP = rf"""
 /^[^:]*:[0-9]+:[[:space:]]*(#|$)/d
+s/(["']-[cghqvwz]*x|[[:space:]]-[cghqvwz]*["']?x["']+[[:space:]]).*/\1…/
 s/([[:space:]]-[cghqvwz]*x[[:space:]]*)('[^']*'|"[^"]*"|[^[:space:]]+)/\1…/g
 /^[^:]*:[0-9]+:[[:space:]]*({"|".join(_TOLD)})([[:space:]]|$)/p
 s/^([^:]*:[0-9]+:[[:space:]]*agent_name_cmd[[:space:]]).*/\1…/p
