@@ -288,3 +288,19 @@ def test_no_user_has_a_published_password(pandora_console):
     Impact: Scripts that use them must be told the new ones.
     """
     assert not pandora_console.default_credentials
+
+
+@control("console.encrypted-storage", HIGH, subject=Subject.DEPLOYMENT)
+def test_what_is_secret_in_the_database_is_encrypted(encrypted_storage):
+    """What is secret in the database is encrypted, with one passphrase on server and console.
+
+    The credential store opens every machine that is monitored with a password; whoever gets a copy of the database,
+    or one of its backups, has them all.
+
+    Fix: Set the same `encryption_passphrase` in pandora_server.conf and in the console's config.php, restart the
+    server, and convert what is stored: `pandora_encrypt_db /etc/pandora/pandora_server.conf` (Enterprise).
+
+    Impact: Without the passphrase no backup is worth anything: keep it elsewhere. Back the database up, and stop
+    server and console before it is converted.
+    """
+    assert not encrypted_storage.missing
