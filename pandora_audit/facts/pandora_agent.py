@@ -331,6 +331,11 @@ class PandoraAgent(Fact):
             raise NotApplicable("the agent sends to its own machine only")
         return tuple(beyond)
 
+    @cached_property
+    def servers(self) -> tuple[Setting, ...]:
+        """Whom the agent sends to beyond its own machine: the first server, and the second where one is used."""
+        return tuple(self.setting(f"{prefix}server_ip") for prefix in self._ways)
+
     def _stays(self, prefix: str) -> bool:
         mode = self.setting(f"{prefix}transfer_mode").value
         return mode == "local" or is_loopback(self.setting(f"{prefix}server_ip").value)
