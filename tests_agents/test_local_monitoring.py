@@ -48,7 +48,7 @@ def test_the_security_plugin_is_deployed_on_the_server(local_agent):
 
 @control("monitoring.security-plugin-clean", MEDIUM)
 def test_what_the_security_plugin_finds_is_not_left_open(local_agent, verdicts):
-    """No problem that the security plugin raises, and this audit confirms, is left open.
+    """No problem that the security plugin raises, and we confirm, is left open.
 
     An alarm that stays on is one that nobody reads, and the next is not read either.
 
