@@ -46,21 +46,7 @@ _PLUGINS = Ask(
 _GENERAL_LOGS = ("/var/log/messages", "/var/log/syslog")
 _SECURITY_LOGS = ("/var/log/secure", "/var/log/auth.log")
 
-# What the security plugins look at, and which of our controls judge the same.
-_SAME: Mapping[str, tuple[str, ...]] = dict(
-    zip(
-        SECURITY_MODULES,
-        (
-            ("system.mandatory-access-control",),
-            ("ssh.root-login",),
-            ("ssh.root-keys",),
-            ("system.listeners-known",),
-            ("system.integrity",),
-            ("system.weak-passwords",),
-        ),
-        strict=True,
-    )
-)
+# What the older security plugin looks at, and which of our controls judge the same.
 _SAME_AS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"ssh_port", ("ssh.port",)),
     (r"ftp_port", ("system.legacy-services",)),
@@ -76,8 +62,8 @@ _SAME_AS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 def _judged_by(name: str) -> tuple[str, ...] | None:
     """Our controls that judge what a module of a security plugin looks at; None for a module of something else."""
-    if name in _SAME:
-        return _SAME[name]
+    if name in SECURITY_MODULES:
+        return SECURITY_MODULES[name]
     short = re.fullmatch(r"SEC\[(.*?)\]?", name)
     if short is None:
         return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from pandora_audit.across import Look
-from pandora_audit.facts.local_agent import LocalAgent, Reporting
+from pandora_audit.facts.local_agent import LocalAgent, Reporting, Watched
 from pandora_audit.facts.pandora_console import PandoraConsole, Told
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import NotObserved, Role
@@ -23,10 +23,14 @@ _TO_NOBODY = (
 
 @dataclass(frozen=True, kw_only=True)
 class _Told(Told):
-    """What one host told of the console, and what its own agent is known by; None where ``no_agent`` says why not."""
+    """What one host told of the console, and what its own agent is known by.
+
+    Args:
+        agent: None without one, or where ``silent`` says why that was not seen.
+    """
 
     agent: Reporting | None = None
-    no_agent: str = ""
+    silent: str = ""
 
 
 class MonitoringAlerts(PandoraConsole):
@@ -39,33 +43,38 @@ class MonitoringAlerts(PandoraConsole):
         found: dict[str, Any] = vars(cls.heard(look)).copy()
         try:
             found["agent"] = look(LocalAgent).reporting
-        except (NotObserved, NotApplicable) as silent:
-            found["no_agent"] = str(silent)
+        except NotObserved as silent:
+            found["silent"] = silent.reason
+        except NotApplicable:
+            pass
         return _Told(**found)
 
     @cached_property
     def unheard(self) -> Offences:
         """The modules that raise no alert, or one that reaches nobody. NotApplicable where no module watches."""
         servers = self.every(Role.SERVER)
-        found = [
-            each for share in servers if share.value.agent for each in self._unheard(share.host, share.value.agent)
-        ]
+        watching = {share.host: share.value.agent.modules(self._tables) for share in servers if share.value.agent}
+        found = [each for host, modules in watching.items() for each in self._unheard(host, modules)]
         for share in servers:
-            if not found and not share.value.agent:
-                raise NotObserved(f"{share.host}: {share.value.no_agent}")
+            if not found and share.value.silent:
+                raise NotObserved(f"{share.host}: {share.value.silent}")
+        if not any(watching.values()):
+            raise NotApplicable("no module watches a log or the security of a server: see monitoring.log-modules")
         if found and self._tables["correlated"][0][0] != "0":
             raise NotObserved(f"{found[0]}; whether an alert on correlated events does was not looked at")
         return Offences(found, "every log and security module of the servers raises an alert that reaches somebody")
 
-    def _unheard(self, host: str, agent: Reporting) -> Iterator[Offence]:
-        modules = agent.modules(self._tables)
-        if not modules:
-            raise NotApplicable(f"no module of {host} watches a log or its security: see monitoring.log-modules")
-        alerts: dict[str, list[bool]] = {}
+    def _unheard(self, host: str, modules: Iterable[Watched]) -> Iterator[Offence]:
+        for each in modules:
+            if not any(self._alerts.get(each.number, ())):
+                why = "an alert that reaches nobody" if each.number in self._alerts else "no alert"
+                yield Offence(subject=f"{host}: {each.name}", text=f"“{each.name}” on {host} raises {why}")
+
+    @cached_property
+    def _alerts(self) -> dict[str, list[bool]]:
+        """By module, whether each action of its alerts reaches somebody. A mail needs an address."""
+        found: dict[str, list[bool]] = {}
         for number, command, addressed in self._tables["alert"]:
             reaches = command not in _TO_NOBODY and (addressed == "1" or command != "eMail")
-            alerts.setdefault(number, []).append(reaches)
-        for each in modules:
-            if not any(alerts.get(each.number, ())):
-                why = "an alert that reaches nobody" if each.number in alerts else "no alert"
-                yield Offence(subject=f"{host}: {each.name}", text=f"“{each.name}” on {host} raises {why}")
+            found.setdefault(number, []).append(reaches)
+        return found

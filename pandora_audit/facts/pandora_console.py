@@ -41,11 +41,16 @@ def _words(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
 
-# What the security plugins call their modules, as the server stores names.
-SECURITY_MODULES = (
-    *("SELinux status", "SSH root access status", "SSH root keys status", "Authorized ports status"),
-    *("Files check status", "Insecure passwords status"),
-)
+SECURITY_MODULES: Mapping[str, tuple[str, ...]] = {
+    "SELinux status": ("system.mandatory-access-control",),
+    "SSH root access status": ("ssh.root-login",),
+    "SSH root keys status": ("ssh.root-keys",),
+    "Authorized ports status": ("system.listeners-known",),
+    "Files check status": ("system.integrity",),
+    "Insecure passwords status": ("system.weak-passwords",),
+}
+"""The modules of the newer security plugin, each with our controls that judge the same. The older writes SEC[…]."""
+# As the server stores names.
 _STORED = (name.replace(" ", "&#x20;") for name in SECURITY_MODULES)
 # 23: a text that comes when there is one.
 _WATCHING = (
@@ -366,7 +371,7 @@ class PandoraConsole(Across):
     @classmethod
     def share(cls, look: Look) -> Told:
         told = cls.heard(look)
-        if told.tables is None and told.enterprise is None and told.creates_agents is None:
+        if (told.tables, told.enterprise, told.creates_agents, told.audited) == (None,) * 4:
             raise NotApplicable(f"{told.no_tables}; {told.no_edition}")
         return told
 
