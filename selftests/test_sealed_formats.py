@@ -65,6 +65,7 @@ def test_nothing_else_of_the_file_comes_home(secret: str) -> None:
     [
         ("$config['encryption_passphrase'] = 'it\\'s';", "it's"),
         ('$config["encryption_passphrase"]="a\\tb";', "a\tb"),
+        ('$config["encryption_passphrase"]="a\\\\x41";', "a\\x41"),
         ('$config [ "encryption_passphrase" ] = "a" ; $config["encryption_passphrase"] = "b";', "b"),
         ('$config["encryption_passphrase"] = "a"; # $config["encryption_passphrase"] = "b";', "a"),
         ('$config["encryption_passphrase"] = "a"; /* $config["encryption_passphrase"] = "b"; */', "a"),
@@ -76,7 +77,9 @@ def test_what_php_would_take(php: str, value: str) -> None:
     assert config_php.read(console(f"<?php {php}"))["encryption_passphrase"].text == stands_for(value)
 
 
-@pytest.mark.parametrize("value", ['"a" . "b"', '"$a"', '"{$a}"', 'getenv("A")', "A", "12", '"\\x41"', '"\\u{41}"'])
+@pytest.mark.parametrize(
+    "value", ['"a" . "b"', '"$a"', '"{$a}"', 'getenv("A")', "A", "12", '"\\\\$a"', '"\\x41"', '"\\u{41}"']
+)
 def test_what_only_php_could_tell_is_no_constant(value: str) -> None:
     assert config_php.read(console(f'<?php $config["{PHP}{value};'))["encryption_passphrase"].text is None
 

@@ -33,12 +33,12 @@ def test_the_servers_agent_watches_its_logs(local_agent):
 
 @control("monitoring.security-plugin", MEDIUM)
 def test_the_security_plugin_is_deployed_on_the_server(local_agent):
-    """The security plugin is deployed on the server.
+    """The security plugin is deployed on the server, and what it brings is fresh.
 
     It looks every day at what this audit looks at now and then: passwords, keys, changed files.
 
     Fix: Put pandora_security_check (or basic_security) into the agent's plugins, add its module_plugin line, and
-    run the agent as root.
+    run the agent as root. Delete the modules of checks that were switched off.
 
     Impact: It cracks passwords: give it an interval of a day. Its own faults are known (it takes an explicit
     `PermitRootLogin no` for a yes, for one): judge its alarms by this report.

@@ -161,11 +161,12 @@ def test_directories_are_asked_through_tls(pandora_console):
 
 @control("console.audit-log", HIGH, subject=Subject.DEPLOYMENT)
 def test_the_audit_log_is_on(pandora_console):
-    """The console's audit log is on.
+    """The console's audit log is on, and its file holds the newest record.
 
-    Who did what is the first question after an incident.
+    Who did what is the first question after an incident, and the copy elsewhere is made from the file.
 
-    Fix: Setup, Audit: write the audit log to its file (`audit_log_enabled` = 1).
+    Fix: Setup, Audit: write the audit log to its file (`audit_log_enabled` = 1). Where the file ends before the
+    database does, let the user of the web server write to log/audit.log again.
 
     Impact: The file grows: see to its rotation.
     """

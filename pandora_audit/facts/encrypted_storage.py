@@ -61,7 +61,8 @@ sub literal {
     my ($quote, $text) = $_[0] =~ /^(.)(.*).$/s;
     if ($quote eq "\x27") { $text =~ s/\\([\\\x27])/$1/g }
     else {
-        return "NOT" if $text =~ /(?<!\\)\$[A-Za-z_{]|\{\$|\\[0-7xuvef]/;
+        (my $rest = $text) =~ s/\\[ntr\\\$"]//g;
+        return "NOT" if $rest =~ /\$[A-Za-z_{\x80-\xff]|\{\$|\\[0-7xuvef]/;
         my %of = (n => "\n", t => "\t", r => "\r");
         $text =~ s/\\([ntr\\\$"])/$of{$1} || $1/ge;
     }
@@ -217,7 +218,8 @@ class EncryptedStorage(PandoraConsole):
         if not found:
             self._all_told(hosts, server, console)
             found = [*_different([*server, *console])] or [*self._clear]
-        return self._by_edition(Offences(found, self._seen), "encrypting what is stored")
+        seen = "server and console have one passphrase, and no password of the credential store is in the clear"
+        return self._by_edition(Offences(found, seen), "encrypting what is stored")
 
     def _all_told(self, hosts: Iterable[Share], server: Collection[object], console: Collection[object]) -> None:
         """Raises NotObserved where a passphrase was not told, or is not the one that a server runs with."""
@@ -228,20 +230,12 @@ class EncryptedStorage(PandoraConsole):
             raise NotObserved(f"no {'console' if server else 'server'} of the deployment was asked for its passphrase")
 
     @property
-    def _stored(self) -> tuple[int, int]:
-        """How many passwords the credential store holds, and how many of them look encrypted."""
-        return int(self._tables["credential"][0][0]), int(self._tables["credential"][0][1])
-
-    @property
     def _clear(self) -> Iterator[Offence]:
-        stored, encrypted = self._stored
+        """What the credential store holds as it was before anything was converted."""
+        stored, encrypted = map(int, self._tables["credential"][0])
         if encrypted < stored:
             text = f"{stored - encrypted} of {stored} passwords of the credential store are not encrypted"
             yield Offence(subject="tcredential_store", text=text)
-
-    @property
-    def _seen(self) -> str:
-        return "server and console have the same passphrase, and no password of the credential store is in the clear"
 
 
 def _different(told: list[tuple[str, Passphrase]]) -> Iterator[Offence]:
