@@ -293,7 +293,7 @@ def test_no_user_has_a_published_password(pandora_console):
 
 @control("console.encrypted-storage", HIGH, subject=Subject.DEPLOYMENT)
 def test_what_is_secret_in_the_database_is_encrypted(encrypted_storage):
-    """What is secret in the database is encrypted, with one passphrase on server and console.
+    """Secrets in the database are encrypted, server and console share the passphrase.
 
     The credential store opens every machine that is monitored with a password; whoever gets a copy of the database,
     or one of its backups, has them all.
