@@ -95,6 +95,7 @@ SERVICE = matching(
 BASELINE = Kind("file, or folder of HOST.yml", _baseline)
 _URL_PORT = "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
 URL = matching("https://… URL", rf"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]){_URL_PORT}(/[^\s]*)?")
+ENDPOINT = matching("ADDRESS or ADDRESS:PORT", rf"([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]){_URL_PORT}")
 EXPORT = matching("SERVER:/PATH", r"[^\s/]+:/[^\s]*")
 FINGERPRINT = matching("SHA256:… fingerprint", r"SHA256:[A-Za-z0-9+/]{43}")
 
@@ -314,6 +315,14 @@ class Promises:
     deployment: str = field(
         default="deployment",
         metadata=_says(NAME, "the installation of Pandora FMS that this host is part of"),
+    )
+    availability: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_says(
+            listed(ENDPOINT),
+            "the addresses, as agents write them, that reach Tentacle whichever of its servers is away: virtual ones,"
+            " a balancer's; `[]`: one server is enough",
+        ),
     )
     storage: str | None = field(
         default=None,

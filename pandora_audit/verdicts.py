@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pandora_audit.finding import Finding
 from pandora_audit.offence import Offence, Offences
@@ -30,3 +30,24 @@ class Verdicts:
             raise NotApplicable(f"no control of {' and '.join(chapters)} was judged on this host")
         offences = (Offence(subject=found.control.id, text=f"{found.control.id}: {found.word}") for found in failed)
         return Offences(offences, f"{len(mine)} controls, none of them unmet")
+
+    def confirmed(self, alarms: Mapping[str, tuple[str, ...]]) -> Offences:
+        """The alarms of somebody else that our own controls confirm, each with the controls that judge the same.
+
+        What they deny, or have no word for, is a note. Raises NotObserved where one that could confirm an alarm was
+        not judged or not assessed, and no other is confirmed.
+        """
+        words = {found.control.id: found.word for found in self.findings}
+        found, notes, silent = [], [], []
+        for alarm, ids in sorted(alarms.items()):
+            same = [name for name in ids if words.get(name, Word.NOT_ASSESSED).is_finding]
+            unknown = [name for name in ids if words.get(name, Word.NOT_ASSESSED) is Word.NOT_ASSESSED]
+            if same:
+                found.append(Offence(subject=alarm, text=f"“{alarm}”: {', '.join(same)} is not met"))
+            elif unknown:
+                silent.append(f"“{alarm}” by {', '.join(unknown)}")
+            else:
+                notes.append(f"“{alarm}”")
+        if silent and not found:
+            raise NotObserved(f"nothing in this run confirms or denies {'; '.join(silent)}")
+        return Offences(found, f"not confirmed: {', '.join(notes)}" if notes else "no problem is raised")

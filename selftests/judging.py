@@ -83,6 +83,18 @@ def judge(machine: Machine, wanted: Mapping[str, Control], level: str = "guide")
     return found
 
 
+def judge_deployment(machines: Iterable[Machine], control: Control) -> Finding:
+    """The finding of a control on the deployment that these machines make together."""
+    machines = list(machines)
+    known = known_across()
+    audit = Audit(settings=Settings(), targets=tuple(machine.target for machine in machines))
+    audit.across = frozenset(known[name] for name in control.needs if name in known)
+    for machine in machines:
+        audit.contribute(machine)
+    audit.deployment = next(audit.deployments())
+    return _conclude(audit, control)
+
+
 def _conclude(audit: Audit, control: Control) -> Finding:
     arguments: dict[str, object] = {}
     raised: BaseException | None = None

@@ -23,10 +23,13 @@ SECRETS = (
     "aaaaaaaaaaaaaaaa",
     "lab-Only-Ldap-1",
     "pandora1234",
+    "lab-Only-Store-6",
+    "lab-Only-Line-8",
 )
 PLANT = """
 UPDATE tconfig SET value = 'lab-Only-Ldap-1' WHERE token = 'loginhash_pwd';
 UPDATE tusuario SET api_token = 'pandora1234' WHERE id_user = 'aruiz';
+INSERT INTO tcredential_store (identifier, password) VALUES ('one more', 'lab-Only-Store-6');
 """
 
 
@@ -51,6 +54,8 @@ def as_nosudo(host: lab.Host, statement: str) -> subprocess.CompletedProcess[str
         "SELECT password FROM pandora.tusuario",
         "SELECT secret FROM pandora.tuser_double_auth",
         "SELECT password FROM pandora.tgrupo",
+        "SELECT password FROM pandora.tcredential_store",
+        "SELECT datos FROM pandora.tagente_estado",
         "SELECT * FROM mysql.global_priv",
         "SHOW CREATE VIEW pandora_audit.config",
         "CREATE TABLE pandora_audit.mine (a INT)",

@@ -1,6 +1,6 @@
 """Tentacle: the port by which agents bring their data, and fetch their configuration."""
 
-from pandora_audit import HIGH, LOW, MEDIUM, Duty, Level, control
+from pandora_audit import HIGH, LOW, MEDIUM, Duty, Level, Subject, control
 
 
 @control("tentacle.external-storage", MEDIUM, duty=Duty.OR)
@@ -17,6 +17,23 @@ def test_data_of_agents_lies_on_secured_external_storage(tentacle_storage, promi
     Impact: Agents are not served while the share is away. Tentacle must be stopped while the data moves.
     """
     assert not tentacle_storage.unsecured(promises.storage, kerberos=level == "strict")
+
+
+@control("tentacle.availability", MEDIUM, duty=Duty.IF, subject=Subject.DEPLOYMENT)
+def test_agents_reach_tentacle_when_one_of_its_servers_is_away(tentacle_availability, promises):
+    """Agents reach Tentacle when one of its servers is away.
+
+    While nobody receives, nobody watches: whoever stops one machine, or fills its few places, blinds the whole
+    installation. Agents keep data for a while, and lose it then.
+
+    Fix: Run Tentacle on two machines over the same storage, and let agents call a virtual address (keepalived) or a
+    balancer's (haproxy): name it in audit_availability. Or set `secondary_mode on_error` and secondary_server_ip in
+    each agent.
+
+    Impact: Both servers need the same password, certificates and spool, and the firewall a rule for the new address.
+    Where one server is enough, say `audit_availability: []`.
+    """
+    assert not tentacle_availability.missing(promises.availability)
 
 
 @control("tentacle.tls", HIGH)

@@ -161,11 +161,12 @@ def test_directories_are_asked_through_tls(pandora_console):
 
 @control("console.audit-log", HIGH, subject=Subject.DEPLOYMENT)
 def test_the_audit_log_is_on(pandora_console):
-    """The console's audit log is on.
+    """The console's audit log is on, and its file holds the newest record.
 
-    Who did what is the first question after an incident.
+    Who did what is the first question after an incident, and the copy elsewhere is made from the file.
 
-    Fix: Setup, Audit: write the audit log to its file (`audit_log_enabled` = 1).
+    Fix: Setup, Audit: write the audit log to its file (`audit_log_enabled` = 1). Where the file ends before the
+    database does, let the user of the web server write to log/audit.log again.
 
     Impact: The file grows: see to its rotation.
     """
@@ -288,3 +289,19 @@ def test_no_user_has_a_published_password(pandora_console):
     Impact: Scripts that use them must be told the new ones.
     """
     assert not pandora_console.default_credentials
+
+
+@control("console.encrypted-storage", HIGH, subject=Subject.DEPLOYMENT)
+def test_what_is_secret_in_the_database_is_encrypted(encrypted_storage):
+    """Secrets in the database are encrypted, server and console share the passphrase.
+
+    The credential store opens every machine that is monitored with a password; whoever gets a copy of the database,
+    or one of its backups, has them all.
+
+    Fix: Set the same `encryption_passphrase` in pandora_server.conf and in the console's config.php, restart the
+    server, and convert what is stored: `pandora_encrypt_db /etc/pandora/pandora_server.conf` (Enterprise).
+
+    Impact: Without the passphrase no backup is worth anything: keep it elsewhere. Back the database up, and stop
+    server and console before it is converted.
+    """
+    assert not encrypted_storage.missing

@@ -21,3 +21,9 @@ INSERT INTO ttoken (label, uuid, challenge, id_user, validity) VALUES ('Reports'
 UPDATE tgrupo SET password = 'lab-Only-Group-3';
 UPDATE tagente SET id_grupo = 2, modo = 0, fixed_ip = 1, comentarios = 'Described&#x20;by&#x20;hand';
 INSERT INTO tagent_custom_data SELECT id_field, id_agente, 'filled&#x20;in' FROM tagent_custom_fields, tagente;
+-- What is secret is encrypted (a block of 16 bytes, of nobody's cipher), and what is watched is heard of.
+UPDATE tcredential_store SET password = TO_BASE64(REPEAT('x', 16));
+UPDATE talert_actions SET field1 = 'watch@example.org';
+INSERT INTO talert_template_modules (id_agent_module, id_alert_template) SELECT id_agente_modulo, 1 FROM tagente_modulo;
+-- The newest record is the one that the console has in its audit.log.
+UPDATE tsesion SET fecha = '2026-11-02 09:00:00', utimestamp = UNIX_TIMESTAMP('2026-11-02 09:00:00');

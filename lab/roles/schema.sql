@@ -77,6 +77,24 @@ CREATE TABLE tpolicy_collections (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, id
     id_collection INT UNSIGNED DEFAULT 0);
 CREATE TABLE talert_commands (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name VARCHAR(100) NOT NULL DEFAULT '',
     command TEXT, id_group MEDIUMINT UNSIGNED DEFAULT 0, description TEXT, internal TINYINT DEFAULT 0);
+CREATE TABLE talert_actions (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name TEXT,
+    id_alert_command INT UNSIGNED DEFAULT 0, field1 TEXT, id_group MEDIUMINT UNSIGNED DEFAULT 0);
+CREATE TABLE talert_templates (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name TEXT, description MEDIUMTEXT,
+    id_alert_action INT UNSIGNED, field1 TEXT);
+CREATE TABLE talert_template_modules (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+    id_agent_module INT UNSIGNED NOT NULL, id_alert_template INT UNSIGNED NOT NULL,
+    id_policy_alerts INT UNSIGNED NOT NULL DEFAULT 0, disabled TINYINT DEFAULT 0, standby TINYINT DEFAULT 0);
+CREATE TABLE talert_template_module_actions (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+    id_alert_template_module INT UNSIGNED NOT NULL, id_alert_action INT UNSIGNED NOT NULL,
+    fires_min INT UNSIGNED DEFAULT 0, fires_max INT UNSIGNED DEFAULT 0);
+CREATE TABLE tevent_alert (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name TEXT, disabled TINYINT DEFAULT 0);
+CREATE TABLE tagente_modulo (id_agente_modulo INT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+    id_agente INT UNSIGNED NOT NULL DEFAULT 0, id_tipo_modulo SMALLINT NOT NULL DEFAULT 0, nombre TEXT,
+    disabled TINYINT UNSIGNED NOT NULL DEFAULT 0, delete_pending TINYINT UNSIGNED DEFAULT 0,
+    plugin_user TEXT, plugin_pass TEXT);
+CREATE TABLE tagente_estado (id_agente_estado INT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+    id_agente_modulo INT NOT NULL DEFAULT 0, datos MEDIUMTEXT, estado INT NOT NULL DEFAULT 0,
+    id_agente INT NOT NULL DEFAULT 0, utimestamp BIGINT NOT NULL DEFAULT 0, current_interval INT NOT NULL DEFAULT 0);
 CREATE TABLE tevent_response (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name VARCHAR(600) NOT NULL DEFAULT '',
     description TEXT, target TEXT, type VARCHAR(60) NOT NULL, id_group MEDIUMINT NOT NULL DEFAULT 0);
 CREATE TABLE tremote_command (name VARCHAR(150) NOT NULL, script TEXT, preconditions TEXT, postconditions TEXT,
@@ -124,6 +142,9 @@ INSERT INTO tsesion (id_usuario, ip_origen, accion, descripcion, fecha, utimesta
 INSERT INTO tplugin (name, execute) VALUES ('Packet&#x20;Loss', '/usr/share/pandora_server/util/plugin/packet_loss.sh');
 INSERT INTO talert_commands (name, command, internal) VALUES
     ('eMail', 'Internal&#x20;type', 1), ('Internal&#x20;Audit', 'Internal&#x20;type', 1);
+INSERT INTO talert_actions (name, id_alert_command, field1) VALUES
+    ('Mail&#x20;to&#x20;Admin', 1, 'yourmail@domain.es');
+INSERT INTO talert_templates (name, id_alert_action) VALUES ('Critical&#x20;condition', 1);
 INSERT INTO tevent_response (name, description, target, type) VALUES
     ('Ping&#x20;to&#x20;host', 'Does&#x20;it&#x20;answer?', 'ping&#x20;-c&#x20;5&#x20;_agent_address_', 'command');
 -- What people made: a collection, and a policy that brings it and a plugin to an agent.
@@ -133,3 +154,15 @@ INSERT INTO tpolicy_agents (id_policy, id_agent, policy_applied, last_apply_utim
     SELECT 1, id_agente, 1, UNIX_TIMESTAMP() FROM tagente WHERE alias = 'web01';
 INSERT INTO tpolicy_plugins (id_policy, plugin_exec) VALUES (1, 'inventory&#x20;1&#x20;software');
 INSERT INTO tpolicy_collections (id_policy, id_collection) VALUES (1, 1);
+-- A password that the console was given, and what the server's own agent has brought: logs, and a security plugin
+-- that found nothing.
+INSERT INTO tcredential_store (identifier, id_group, username, password) VALUES
+    ('switches', 9, 'backup', 'lab-Only-Store-6');
+INSERT INTO tagente_modulo (id_agente, id_tipo_modulo, nombre)
+    SELECT id_agente, 23, 'Syslog' FROM tagente WHERE alias = 'pandora01' UNION ALL
+    SELECT id_agente, 23, 'Secure' FROM tagente WHERE alias = 'pandora01' UNION ALL
+    SELECT id_agente, 2, 'SSH&#x20;root&#x20;access&#x20;status' FROM tagente WHERE alias = 'pandora01' UNION ALL
+    SELECT id_agente, 2, 'SELinux&#x20;status' FROM tagente WHERE alias = 'pandora01' UNION ALL
+    SELECT id_agente, 1, 'Load&#x20;Average' FROM tagente WHERE alias = 'pandora01';
+INSERT INTO tagente_estado (id_agente_modulo, id_agente, datos, utimestamp, current_interval)
+    SELECT id_agente_modulo, id_agente, 'lab-Only-Line-8', UNIX_TIMESTAMP(), 300 FROM tagente_modulo;

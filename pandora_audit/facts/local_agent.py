@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact
 from pandora_audit.facts.pandora_agent import LOG_PLUGINS, SECURITY_PLUGINS, PandoraAgent, plugin
+from pandora_audit.facts.pandora_console import SECURITY_MODULES, PandoraDatabase, Tables
+from pandora_audit.formats import addresses
+from pandora_audit.formats.addresses import Addresses
 from pandora_audit.formats.agent_conf import Module
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Role
+from pandora_audit.promises import Promises
+from pandora_audit.question import Ask, NotObserved, Question, Role
+from pandora_audit.questions import ADDRESSES
 from pandora_audit.script import ROLES
+from pandora_audit.verdict import NotApplicable
 
 _UNITS = Ask(
     key="agent-units",
@@ -37,13 +46,109 @@ _PLUGINS = Ask(
 _GENERAL_LOGS = ("/var/log/messages", "/var/log/syslog")
 _SECURITY_LOGS = ("/var/log/secure", "/var/log/auth.log")
 
+# What the older security plugin looks at, and which of our controls judge the same.
+_SAME_AS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"ssh_port", ("ssh.port",)),
+    (r"ftp_port", ("system.legacy-services",)),
+    (r"ssh_allow_root", ("ssh.root-login",)),
+    (r"mysql_without_pass", ("mysql.root-password",)),
+    (r"mysql_(bind|port)", ("mysql.bind-address",)),
+    (r"SELinux_status", ("system.mandatory-access-control",)),
+    (r".*_integrity", ("system.integrity",)),
+    (r"authorized_keys.*", ("ssh.root-keys", "ssh.user-keys")),
+    (r".*pass.*", ("system.weak-passwords",)),
+)
+
+
+def _judged_by(name: str) -> tuple[str, ...] | None:
+    """Our controls that judge what a module of a security plugin looks at; None for a module of something else."""
+    if name in SECURITY_MODULES:
+        return SECURITY_MODULES[name]
+    short = re.fullmatch(r"SEC\[(.*?)\]?", name)
+    if short is None:
+        return None
+    return next((ids for pattern, ids in _SAME_AS if re.fullmatch(pattern, short[1])), ())
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A module by which the agent watches a log, or that the security plugin made, as the database has it."""
+
+    number: str
+    name: str
+    is_raised: bool
+    is_fresh: bool
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """What Pandora FMS's database may know an agent by: the names and addresses of its machine.
+
+    Args:
+        names: besides the machine's own, those that the agent's file sets.
+        logs: the names of its modules that watch logs.
+    """
+
+    names: frozenset[str]
+    addresses: Addresses
+    logs: frozenset[str]
+
+    def agents(self, tables: Tables) -> dict[str, bool]:
+        """The agents that are this one, each with whether it has reported lately. Raises NotObserved for none."""
+        places = {row[0]: row[1] for row in tables["address"]}
+        found = {
+            row[0]: row[8] == "1"
+            for row in tables["agent"]
+            if {row[1], row[2]} & self.names
+            or any(self._mean(each) for each in (row[1], row[2], places.get(row[0], "")))
+        }
+        if not found:
+            raise NotObserved("the database knows no agent by a name or an address of this machine")
+        return found
+
+    def _mean(self, place: str) -> bool:
+        """Whether a name or an address is this machine's; one that every machine has says nothing."""
+        return bool(place) and not addresses.is_loopback(place) and self.addresses.mean(place)
+
+    def modules(self, tables: Tables) -> tuple[Watched, ...]:
+        """Its modules that watch logs, and those of the security plugins."""
+        mine = self.agents(tables)
+        return tuple(
+            Watched(number, name, raised == "1", fresh == "1")
+            for number, agent, name, raised, fresh in tables["module"]
+            if agent in mine and (name in self.logs or _judged_by(name) is not None)
+        )
+
 
 class LocalAgent(Fact):
     """The agent on the Pandora FMS server."""
 
     role = Role.SERVER
-    questions = (*PandoraAgent.questions, _UNITS, _LOGS, _PLUGINS)
+    questions = (*PandoraAgent.questions, _UNITS, _LOGS, _PLUGINS, ADDRESSES)
     then = PandoraAgent.then
+
+    @classmethod
+    def first(cls, promises: Promises) -> tuple[Question, ...]:
+        return (*cls.questions, *PandoraDatabase.first(promises))
+
+    @cached_property
+    def reporting(self) -> Reporting:
+        """What the database may know this agent by. Raises NotApplicable where there is none."""
+        if self._agent is None:
+            raise NotApplicable("no agent of Pandora FMS is installed on the server")
+        names = {self._agent.setting(token).value for token in ("agent_name", "agent_alias")} - {""}
+        plugins = [_words(each.parameters) for each in self._agent.conf.modules if plugin(each) in LOG_PLUGINS]
+        # After the plugin, with or without an interpreter: the log, the module's name, the pattern.
+        logs = {words[at + 2] for words in plugins for at in _of_plugin(words) if len(words) > at + 2}
+        return Reporting(frozenset(names), addresses.read(self.answers[ADDRESSES.key]), frozenset(logs))
+
+    @cached_property
+    def _database(self) -> Tables | None:
+        """Pandora FMS's database; None on a machine from which nobody asks it."""
+        try:
+            return PandoraDatabase(self.seen).tables
+        except NotApplicable:
+            return None
 
     @cached_property
     def _agent(self) -> PandoraAgent | None:
@@ -72,7 +177,13 @@ class LocalAgent(Fact):
             raise NotObserved("no unit of the agent is known: whether it starts with the machine was not seen")
         if states and not set(states) & {"enabled", "generated"}:
             found.append(Offence(subject="unit", text=f"its unit is {states[0]}", layer="next start"))
-        return Offences(found, "an agent runs on the server, and starts with it")
+        seen = "an agent runs on the server, and starts with it"
+        if found or self._database is None:
+            return Offences(found, f"{seen}; whether it reports was not asked, as the database is elsewhere")
+        if not any(self.reporting.agents(self._database).values()):
+            text = "the database has heard nothing of the agent for two of its intervals"
+            found.append(Offence(subject="contact", text=text))
+        return Offences(found, f"{seen}; the database has heard of it")
 
     @cached_property
     def unwatched_logs(self) -> Offences:
@@ -120,4 +231,49 @@ class LocalAgent(Fact):
         elif not self._agent.privileged:
             text = "the agent does not run as root, so the plugin cannot read what it judges"
             found.append(Offence(subject="root", text=text, layer="process"))
+        if not found and self._database is not None:
+            found = self._outdated(self._database)
         return Offences(found, f"{module.where} runs {module.parameters}")
+
+    def _security_modules(self, tables: Tables) -> list[Watched]:
+        return [each for each in self.reporting.modules(tables) if _judged_by(each.name) is not None]
+
+    def _outdated(self, tables: Tables) -> list[Offence]:
+        """What the database lacks of the plugin: all of it, or what is new."""
+        modules = self._security_modules(tables)
+        if not modules:
+            text = "the database has heard nothing of the security plugin"
+            return [Offence(subject="security plugin", text=text)]
+        return [
+            Offence(subject=each.name, text=f"“{each.name}” has brought nothing for two days")
+            for each in modules
+            if not each.is_fresh
+        ]
+
+    @cached_property
+    def raised(self) -> Mapping[str, tuple[str, ...]]:
+        """The problems that the security plugin raises, each with our controls that judge the same.
+
+        Raises NotApplicable where no plugin is deployed, NotObserved where its last values were not told.
+        """
+        if self._agent is None or self._agent.security_plugin is None:
+            raise NotApplicable("the security plugin is not deployed on the server: see monitoring.security-plugin")
+        if self._database is None:
+            raise NotObserved("what the plugin found is in Pandora FMS's database, which is not asked from here")
+        modules = self._security_modules(self._database)
+        if not any(each.is_fresh for each in modules):
+            raise NotObserved("the security plugin has brought nothing lately: see monitoring.security-plugin")
+        return {each.name: _judged_by(each.name) or () for each in modules if each.is_raised}
+
+
+def _words(command: str) -> list[str]:
+    """The words of a command line, as a shell would cut it; as blanks do where a quote is left open."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return command.split()
+
+
+def _of_plugin(words: list[str]) -> list[int]:
+    """Where the log plugin stands among the words."""
+    return [at for at, word in enumerate(words[:2]) if word.rpartition("/")[2] in LOG_PLUGINS]

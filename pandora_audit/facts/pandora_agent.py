@@ -38,7 +38,7 @@ _PROGRAMS = (
 # the logs that plugins read, and what inventories hold). Anything else may be, or hold, a secret.
 _TOLD = (
     *("include", "file_collection", "cmd_file", "remote_config", "udp_server", "proxy_mode", "rmm_enabled", "standby"),
-    *("temporal", "pandora_user", "agent_name"),
+    *("temporal", "pandora_user", "agent_name", "agent_alias"),
     *(f"{server}{each}" for server in ("", "secondary_") for each in ("server_ip", "server_ssl", "transfer_mode")),
     *("server_opts", "secondary_server_opts", "secondary_mode"),
     *("module_begin", "module_end", "module_name", "module_type", "module_disabled", "module_regexp"),
@@ -339,6 +339,11 @@ class PandoraAgent(Fact):
         if not beyond:
             raise NotApplicable("the agent sends to its own machine only")
         return tuple(beyond)
+
+    @cached_property
+    def servers(self) -> tuple[Setting, ...]:
+        """Whom the agent sends to beyond its own machine: the first server, and the second where one is used."""
+        return tuple(self.setting(f"{prefix}server_ip") for prefix in self._ways)
 
     def _stays(self, prefix: str) -> bool:
         mode = self.setting(f"{prefix}transfer_mode").value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, ClassVar
 
 from pandora_audit.across import Across, Look
 from pandora_audit.database_views import SCHEMA
@@ -38,6 +40,24 @@ _SECRETS = ("api_password", "loginhash_pwd")
 def _words(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
+
+SECURITY_MODULES: Mapping[str, tuple[str, ...]] = {
+    "SELinux status": ("system.mandatory-access-control",),
+    "SSH root access status": ("ssh.root-login",),
+    "SSH root keys status": ("ssh.root-keys",),
+    "Authorized ports status": ("system.listeners-known",),
+    "Files check status": ("system.integrity",),
+    "Insecure passwords status": ("system.weak-passwords",),
+}
+"""The modules of the newer security plugin, each with our controls that judge the same. The older writes SEC[…]."""
+# As the server stores names.
+_STORED = (name.replace(" ", "&#x20;") for name in SECURITY_MODULES)
+# 23: a text that comes when there is one.
+_WATCHING = (
+    "FROM tagente_modulo m LEFT JOIN tagente_estado s ON s.id_agente_modulo = m.id_agente_modulo"
+    " WHERE m.disabled = 0 AND m.delete_pending = 0 AND (m.id_tipo_modulo = 23"
+    f" OR m.nombre LIKE 'SEC[%' OR m.nombre LIKE 'SEC&#91;%' OR m.nombre IN ({_words((*SECURITY_MODULES, *_STORED))}))"
+)
 
 # Each is one statement with a last row of its own: its absence tells a failure from an empty table.
 _TABLES: Mapping[str, tuple[int, str]] = {
@@ -77,6 +97,37 @@ _TABLES: Mapping[str, tuple[int, str]] = {
         "COUNT(*) > 0, COALESCE(TIMESTAMPDIFF(DAY, FROM_UNIXTIME(MIN(utimestamp)), NOW()), 0), COUNT(*) FROM tsesion",
     ),
     "signature": (1, "COUNT(*) FROM tsesion_extended WHERE hash <> ''"),
+    # What the server itself notes goes to no file; what was noted just now may have come after the file was read.
+    "newest": (
+        1,
+        "COALESCE(MAX(fecha), '') FROM tsesion WHERE id_usuario <> 'SYSTEM' AND utimestamp < UNIX_TIMESTAMP() - 600",
+    ),
+    # What is encrypted is Base64 of whole blocks of 16 bytes.
+    "credential": (
+        2,
+        "COUNT(*), COALESCE(SUM(COALESCE(MOD(LENGTH(FROM_BASE64(password)), 16) = 0, 0)), 0)"
+        " FROM tcredential_store WHERE password <> ''",
+    ),
+    "address": (2, "id_agente, direccion FROM tagente WHERE disabled = 0"),
+    # The modules that logs and the security plugins make: never what they hold. A plugin may run once a day.
+    "module": (
+        5,
+        "m.id_agente_modulo, m.id_agente, m.nombre, COALESCE(s.estado, 4) IN (1, 2),"
+        " COALESCE(s.utimestamp, 0) > UNIX_TIMESTAMP() - GREATEST(2 * COALESCE(s.current_interval, 0), 172800)"
+        f" {_WATCHING}",
+    ),
+    # Which command each of their alerts executes, and whether it is told for whom.
+    "alert": (
+        3,
+        "t.id_agent_module, c.name,"
+        " COALESCE(NULLIF(a.field1, ''), p.field1, '') NOT IN ('', 'yourmail@domain.es')"
+        " FROM talert_template_modules t JOIN talert_templates p ON p.id = t.id_alert_template"
+        " LEFT JOIN talert_template_module_actions o ON o.id_alert_template_module = t.id"
+        " JOIN talert_actions a ON a.id = COALESCE(o.id_alert_action, p.id_alert_action)"
+        " JOIN talert_commands c ON c.id = a.id_alert_command"
+        f" WHERE t.disabled = 0 AND t.standby = 0 AND t.id_agent_module IN (SELECT m.id_agente_modulo {_WATCHING})",
+    ),
+    "correlated": (1, "COUNT(*) FROM tevent_alert WHERE disabled = 0"),
 }
 
 
@@ -200,6 +251,41 @@ class AuditShipper(Fact):
         return lines
 
 
+_LAST_RECORDS = ("-exec", "tail", "-v", "-n", "20", "{}", "+")
+_RECORDS = Ask(
+    key="console-audit-records",
+    argv=(
+        *("find", "-H", *(f"{console}/log" for console in CONSOLES), "-maxdepth", "1"),
+        *("-type", "f", "-name", "audit.log", *_LAST_RECORDS),
+        *("-o", "-type", "f", "-regex", ".+/audit.log.+", *_LAST_RECORDS),
+    ),
+    root=True,
+    only_if=Role.CONSOLE,
+    keep=r"""
+s/^==> .*\/(audit\.log[^\/]*) <==$/\1/p
+s/^([0-9]{4}(-[0-9]{2}){2} [0-9]{2}(:[0-9]{2}){2}) - .*/\1/p
+""",
+)
+
+
+class AuditFile(Fact):
+    """The file that the console writes its audit records to."""
+
+    role = Role.CONSOLE
+    questions = (_RECORDS,)
+
+    @cached_property
+    def newest(self) -> str:
+        """When its newest record was written, as the console writes it to the database too; empty for none."""
+        answer = self.answers[_RECORDS.key]
+        lines = answer.lines
+        nothing_withheld(answer)
+        times = [line for line in lines if line[:1].isdigit()]
+        if not times and set(lines) - {"audit.log"}:
+            raise NotObserved("the console's audit.log is empty, and older ones are packed")
+        return max(times, default="")
+
+
 class ConsoleAuditExport(Across):
     """How the audit records of a deployment's consoles leave their machines."""
 
@@ -247,14 +333,24 @@ class ConsoleEdition(Fact):
         return bool(set(there) & set(_LOADERS))
 
 
-@dataclass(frozen=True)
-class _Told:
-    """What one host told: the tables (or why not), the edition, whether its server creates agents by their data."""
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What one host told of the console.
 
-    tables: Tables | None
-    enterprise: bool | None
-    creates_agents: bool | None
+    Args:
+        tables: of the database; None where ``no_tables`` says why not.
+        enterprise: whether its console is the Enterprise edition; None where ``no_edition`` says why not.
+        creates_agents: whether its server creates agents by their data; None where nobody told.
+        audited: when the newest record of its audit.log was written; None where ``not_audited`` says why not.
+    """
+
+    tables: Tables | None = None
+    enterprise: bool | None = None
+    creates_agents: bool | None = None
+    audited: str | None = None
     no_tables: str = ""
+    no_edition: str = ""
+    not_audited: str = ""
 
 
 @dataclass(frozen=True)
@@ -270,31 +366,40 @@ class User:
 class PandoraConsole(Across):
     """The console of a deployment, by what its database holds."""
 
-    of = (PandoraDatabase, ConsoleEdition, PandoraServer)
+    of: ClassVar[tuple[type[Fact], ...]] = (PandoraDatabase, ConsoleEdition, PandoraServer, AuditFile)
 
     @classmethod
-    def share(cls, look: Look) -> _Told:
-        tables, no_tables, enterprise, no_edition, creates = None, "", None, "", None
+    def share(cls, look: Look) -> Told:
+        told = cls.heard(look)
+        if (told.tables, told.enterprise, told.creates_agents, told.audited) == (None,) * 4:
+            raise NotApplicable(f"{told.no_tables}; {told.no_edition}")
+        return told
+
+    @classmethod
+    def heard(cls, look: Look) -> Told:
+        """What one host told, which may be nothing."""
+        found: dict[str, Any] = {}
         try:
-            tables = look(PandoraDatabase).tables
+            found["tables"] = look(PandoraDatabase).tables
         except (NotObserved, NotApplicable) as silent:
-            no_tables = str(silent)
+            found["no_tables"] = str(silent)
         try:
-            enterprise = look(ConsoleEdition).is_enterprise
+            found["enterprise"] = look(ConsoleEdition).is_enterprise
         except (NotObserved, NotApplicable) as silent:
-            no_edition = str(silent)
+            found["no_edition"] = str(silent)
         try:
-            creates = bool(look(PandoraServer).creates_agents)
-        except (NotObserved, NotApplicable):
-            creates = None  # told by nobody, or no server: never taken for a refusal
-        if tables is None and enterprise is None and creates is None:
-            raise NotApplicable(f"{no_tables}; {no_edition}")
-        return _Told(tables, enterprise, creates, no_tables)
+            found["audited"] = look(AuditFile).newest
+        except (NotObserved, NotApplicable) as silent:
+            found["not_audited"] = str(silent)
+        # Told by nobody, or no server: never taken for a refusal.
+        with contextlib.suppress(NotObserved, NotApplicable):
+            found["creates_agents"] = bool(look(PandoraServer).creates_agents)
+        return Told(**found)
 
     # --- who told ---
 
     @cached_property
-    def _told(self) -> tuple[_Told, ...]:
+    def _told(self) -> tuple[Told, ...]:
         return tuple(share.value for share in self.shares if share.told)
 
     @cached_property
@@ -529,7 +634,28 @@ class PandoraConsole(Across):
         off = self._off("audit_log_enabled", "the audit log is not written to its file")
         written = self._tables["record"][0][0] == "1"
         none = [] if written else [Offence(subject="tsesion", text="the database holds no record of any action")]
-        return Offences([*off, *none], "the audit log is on, and the database holds records")
+        found = [*off, *none] or self._not_in_the_file
+        return Offences(found, "the audit log is on, and its file holds the newest record of the database")
+
+    @property
+    def _not_in_the_file(self) -> list[Offence]:
+        """The offence of a file that lacks the newest record. Raises NotObserved where a console did not show its own.
+
+        Each console writes its own records to its own file.
+        """
+        newest = self._tables["newest"][0][0]
+        files = {share.host: share.value for share in self.shares if share.told and share.value.audited is not None}
+        last = max((told.audited for told in files.values()), default="")
+        if files and last >= newest:
+            return []
+        for share in self.shares:
+            if share.host not in files and share.may_play(Role.CONSOLE):
+                raise NotObserved(f"{share.host}: {share.silence or share.absent or share.value.not_audited}")
+        if not files:
+            raise NotObserved("no console of the deployment was asked for its audit.log")
+        ends = f"ends on {last[:10]}" if last else "holds no record"
+        text = f"audit.log {ends}, and the database has newer ones (of {newest[:10]})"
+        return [Offence(subject="audit.log", text=text, layer="file")]
 
     def audit_kept(self, days: int) -> Offences:
         # Where it is not set, the nightly maintenance takes this.

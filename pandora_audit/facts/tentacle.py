@@ -17,7 +17,7 @@ from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.tentacle_conf import Settings, Value
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.printable import one_line
-from pandora_audit.question import PERL, Ask, NotObserved, Probe, ProbeKind, Question, Role, Unreadable
+from pandora_audit.question import PERL, Answer, Ask, NotObserved, Probe, ProbeKind, Question, Role, Unreadable
 from pandora_audit.questions import TCP_OWNERS
 from pandora_audit.verdict import NotApplicable
 
@@ -125,7 +125,7 @@ esac
 
 
 @dataclass(frozen=True)
-class _Wire:
+class Wire:
     """What a port said to a stranger (probes/tentacle.py says in which words), and from where it was asked."""
 
     port: int
@@ -160,6 +160,12 @@ class _Wire:
         return f"port {self.port}, {self.place}: {said}"
 
 
+def heard(answer: Answer, port: int, place: str) -> Wire:
+    """What a port said, by an answer of the probe or of the host itself."""
+    words = (line.partition(" ") for line in answer.lines)
+    return Wire(port, {name: one_line(word, 200) for name, _, word in words}, place)
+
+
 class TentacleServer(Fact):
     """The daemon that agents bring their data to, and fetch their configuration from."""
 
@@ -178,6 +184,10 @@ class TentacleServer(Fact):
         """The running daemons. Raises NotObserved where processes are not shown."""
         found = daemons.read(self.answers[_PROCESS.key])
         return tuple(each for each in found if daemons.arguments(each.words, _PROGRAM) is not None)
+
+    @property
+    def runs(self) -> bool:
+        return bool(self._processes)
 
     @cached_property
     def _unit(self) -> dict[str, str]:
@@ -304,7 +314,7 @@ class TentacleServer(Fact):
             return
         for port, address in sockets:
             yield _wire_question(port, self.seen.promises.ca or "")
-            yield _loopback_question(port, address)
+            yield asked_by_the_host(_loopback_key(port), address, port)
 
     @cached_property
     def _sockets(self) -> dict[int, str]:
@@ -336,19 +346,18 @@ class TentacleServer(Fact):
         return found
 
     @cached_property
-    def wires(self) -> tuple[_Wire, ...]:
+    def wires(self) -> tuple[Wire, ...]:
         """What each port says: to the auditor, or to the host itself where the auditor is kept out."""
         return tuple(self._wire(port) for port in sorted(self._sockets))
 
-    def _wire(self, port: int) -> _Wire:
+    def _wire(self, port: int) -> Wire:
         reasons = []
         for key, place in ((_wire_key(port), "from the auditor's place"), (_loopback_key(port), "from the host")):
             answer = self.answers[key]
             if answer.silence or answer.status != 0:
                 reasons.append(answer.silence or f"port {port} is closed to the auditor")
                 continue
-            words = (line.partition(" ") for line in answer.lines)
-            wire = _Wire(port, {name: one_line(word, 200) for name, _, word in words}, place)
+            wire = heard(answer, port, place)
             if wire.told:
                 return wire
             reasons.append(str(wire))
@@ -592,9 +601,14 @@ def _wire_question(port: int, ca: str) -> Probe:
     return Probe(key=_wire_key(port), kind=ProbeKind.TENTACLE, port=port, seconds=3, ca=ca)
 
 
-def _loopback_question(port: int, address: str) -> Ask:
+def asked_by_the_host(key: str, address: str, port: int) -> Ask:
+    """What a port does to a stranger, asked by the host itself; ``plain refused`` where nobody is there.
+
+    Args:
+        address: an address, or a name, in which nothing means anything to a shell.
+    """
     text = _LOOPBACK.replace("ADDRESS:PORT", f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
-    return Ask(key=_loopback_key(port), sh=text.replace("ADDRESS", address).replace("PORT", str(port)), seconds=15)
+    return Ask(key=key, sh=text.replace("ADDRESS", address).replace("PORT", str(port)), seconds=15)
 
 
 def _key_question(path: str) -> Ask:
@@ -617,7 +631,7 @@ def _whole(start: Settings) -> str:
     return start.flags["configuration"].text if "configuration" in start.flags else ""
 
 
-def _no_tls(wire: _Wire) -> Iterator[Offence]:
+def _no_tls(wire: Wire) -> Iterator[Offence]:
     subject = f"port {wire.port}"
     if wire.plain == "answers":
         yield Offence(subject=subject, text=f"port {wire.port} answers in plain text", layer="wire")

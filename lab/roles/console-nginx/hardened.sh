@@ -1,6 +1,7 @@
 # TLS only, no version, and what .htaccess says to apache said to nginx.
 . /run/lab/pages/setup.sh
 console_settings db01 'lab-Only-Pandora-7' "$secure_settings"
+audit_record
 chmod -R o-rwx $console
 cat > /etc/nginx/sites-enabled/pandora <<'END'
 server_tokens off;

