@@ -25,6 +25,7 @@ _TREE = Ask(
     keep=r"""
 /\/pandora_console$/p
 /\/pandora_console\/(install[^\/]*\.php|install\.done|log|log\/[^\/]*|include|include\/config\.php)$/p
+/\/attachment\/index\.html$/d
 /\/pandora_console\/attachment\/[^\/]*\.(txt|log|html|php|sql)$/p
 """,
 )

@@ -2,6 +2,7 @@
 . /run/lab/pages/setup.sh
 console_settings db01 'lab-Only-Pandora-7' "$secure_settings"
 chmod -R o-rwx $console
+rm $console/pandoradb*.sql
 cat > /etc/nginx/sites-enabled/pandora <<'END'
 server_tokens off;
 server {
