@@ -120,7 +120,7 @@ for code in /usr/bin/pandora_server /usr/bin/pandora_ha /usr/bin/pandora_exec /u
     $modules; do
     [ -e "$code" ] || [ -L "$code" ] || continue
     echo "code $code"
-    find -H "$code" \( ! -user root -o -perm /022 \) ! -type l -exec stat -c '%a:%U:%G:%F:%n' {} +
+    find -H "$code" \( ! -user root -o -perm /022 \) ! -type l -exec stat -L -c '%a:%U:%G:%F:%n' {} +
     parent=$(readlink -f "$code") && while parent=${parent%/*}; [ -n "$parent" ]; do
         find "$parent" -maxdepth 0 \( ! -user root -o -perm /022 \) -exec stat -c '%a:%U:%G:%F:%n' {} +
     done
