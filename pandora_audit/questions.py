@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from pandora_audit.question import Ask, Role
+from pandora_audit.question import PERL, Ask, Role
 
 SSHD_WATCHED = (
     "match",
@@ -224,8 +224,7 @@ UPTIME = Ask(key="uptime", sh="date +%s; cat /proc/uptime")
 CONTAINER = Ask(key="container", sh="systemd-detect-virt --container || true")
 CONSOLES = ("/var/www/html/pandora_console", "/var/www/pandora_console", "/srv/www/htdocs/pandora_console")
 
-# Of config.php the settings that are no secrets, each alone on its line; of every other line only what decides where
-# comments, strings and statements begin and end.
+# Of config.php its tokens, without comments; of strings and numbers those that are settings and no secrets.
 _CONFIG_KEYS = (
     "dbtype|dbhost|dbport|dbname|homedir|homeurl|homeurl_static|dbssl|dbsslcafile|sslverifyservercert"
     "|remote_config|develop_bypass"
@@ -235,21 +234,35 @@ CONSOLE_CONFIG = Ask(
     argv=("cat", *(f"{console}/include/config.php" for console in CONSOLES)),
     root=True,
     only_if=Role.CONSOLE,
-    keep=rf"""
-/^[[:space:]]*[$]config\[.({_CONFIG_KEYS}).\][[:space:]]*=[^;]*;[[:space:]]*$/{{
-p
-d
+    keep=PERL
+    + rf"""
+BEGIN {{ undef $/ }}
+sub lines {{ join "", $_[0] =~ /\n/g }}
+my ($said, $runs) = ("", 0);
+while (/\G./gcs and pos() -= 1, 1) {{
+    if (!$runs) {{
+        /\G(?:.*?<\?(?:php(?=\s|\z)|=|(?!php))(?{{ $runs = 1 }})|.*)/gcsi;
+        $said .= lines($&) . ($runs ? "<?php " : "");
+    }} elsif (/\G\?>/gc) {{
+        $said .= "?>";
+        $runs = 0;
+    }} elsif (m{{\G(?:/\*.*?(?:\*/|\z)|(?://|\#(?!\[)).*?(?=\?>|\n|\z))}}gcs) {{
+        $said .= " " . lines($&);
+    }} elsif (/\G(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`(?:\\.|[^`\\])*`|\d\w*(?:\.\w+)?)/gcs) {{
+        my $it = $&;
+        my $is_told = $said =~ /\$config\s*\[\s*\z/ && $it =~ /^.\w*.\z/
+            || $said =~ /\$config\s*\[\s*(["'])(?:{_CONFIG_KEYS})\1\s*\]\s*=\s*\z/;
+        my $is_end = $it =~ /config_process/ && $said =~ /\b(?:include|require)(?:_once)?\b[^;]*\z/i;
+        $said .= $is_told ? $it : $is_end ? "'config_process.php'" : $it =~ /^\d/ ? 0 : "''" . lines($it);
+    }} elsif (/\G(?:<<<|["'`])/gc) {{
+        $said .= "<<<";
+        last;
+    }} else {{
+        /\G(?:\$?\w+|.)/gcs;
+        $said .= $&;
+    }}
 }}
-/^[[:space:]]*(include|require)(_once)?[ (].*config_process.php/{{
-s/.*/include "config_process.php";/p
-d
-}}
-s/^[[:space:]]*[$]config\[[^]]*\][[:space:]]*=[[:space:]]*("([^"\]|\\.)*"|'([^'\]|\\.)*')[[:space:]]*;[[:space:]]*$//
-s/<\?php/\x01/g
-s/[^\x01$*\/#'";{{}}<>?\]//g
-s/[$]//g
-s/\x01/<?php/g
-p
+print $said;
 """,
 )
 # A server that hangs is left after so many seconds.

@@ -10,6 +10,7 @@ import pytest
 import running
 
 from pandora_audit.across import Across, Share
+from pandora_audit.facts.topology import Topology
 from pandora_audit.promises import Promises
 from pandora_audit.question import NotObserved, Role
 from pandora_audit.verdict import NotApplicable, ToDecide
@@ -312,6 +313,16 @@ def test_hosts_that_cannot_matter_may_be_silent() -> None:
     assert Nothing([hides, TOLD]).every(Role.SERVER) == (TOLD,)
     with pytest.raises(NotObserved, match="e: no entry"):
         Nothing([hides, TOLD]).every(Role.CONSOLE)
+
+
+APART = [Share(host=role, roles=frozenset({role}), value=True) for role in (Role.SERVER, Role.CONSOLE, Role.DATABASE)]
+
+
+def test_components_stand_apart_where_each_was_seen() -> None:
+    assert not Topology(APART).together("separate")
+    for missing in APART:
+        with pytest.raises(NotObserved, match=missing.host):
+            _ = Topology([each for each in APART if each is not missing]).shared_machines
 
 
 def test_promises_agree_or_are_to_decide() -> None:

@@ -135,7 +135,7 @@ def test_the_ssh_chapter_is_proven_both_ways_on_every_image() -> None:
 
 # role, hardened, path, mode owner:group
 FILES = [
-    ("server", False, "/etc/pandora/pandora_server.conf", "770 root:root"),
+    ("server", False, "/etc/pandora/pandora_server.conf", "660 root:root"),
     ("server", True, "/etc/pandora/pandora_server.conf", "600 root:root"),
     ("server", False, "/etc/pandora/pandora_agent.conf", "600 root:root"),
     ("server", False, "/var/spool/pandora/data_in", "2770 pandora:www-data"),
@@ -165,6 +165,7 @@ def test_files_have_the_owners_and_modes_of_the_installers(name: str, hardened: 
     ("name", "hardened", "process"),
     [
         ("server", False, "root /usr/bin/perl /usr/bin/pandora_server /etc/pandora/pandora_server.conf -D"),
+        ("server", False, "root /usr/bin/perl /usr/bin/pandora_ha /etc/pandora/pandora_server.conf -D"),
         ("server", False, "root /usr/bin/perl /usr/bin/pandora_agent /etc/pandora"),
         ("tentacle", True, "/usr/bin/tentacle_server -F /etc/tentacle/tentacle_server.conf"),
         ("agent", False, "pandora_agent"),

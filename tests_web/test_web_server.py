@@ -72,7 +72,8 @@ def test_what_is_private_is_not_served(console_wire):
     The console keeps them below its own address and relies on .htaccess files; nginx ignores those, and so does
     Apache without AllowOverride. Then everybody reads the audit log, and runs what was uploaded.
 
-    Fix: In Apache set `AllowOverride All` for the console's folder; in nginx `location ~
+    Fix: In Apache set `AllowOverride All` for the console's folder, and deny `log/` as a whole: the vendor's own
+    .htaccess lets rotated logs through that are not compressed; in nginx `location ~
     ^/pandora_console/(log|attachment)/ { deny all; }` and `location ~ /\\. { deny all; }`, before the location
     of PHP; set `Options -Indexes`; remove the installer and the SQL files.
 

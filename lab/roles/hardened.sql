@@ -1,13 +1,12 @@
 -- The console's part of the guide, as far as it is kept in the database.
 UPDATE tconfig SET value = '1' WHERE token IN ('enable_pass_policy', 'pass_needs_numbers', 'pass_needs_symbols',
-    'enable_pass_history', 'first_login', 'https');
+    'enable_pass_history', 'first_login', 'https', 'audit_log_enabled', 'acl_enterprise', 'referer_security');
 UPDATE tconfig SET value = '12' WHERE token = 'pass_size';
 UPDATE tconfig SET value = '90' WHERE token = 'pass_expire';
 UPDATE tconfig SET value = '0' WHERE token = 'audit_purge';
 UPDATE tconfig SET value = '20' WHERE token = 'session_timeout';
 UPDATE tconfig SET value = 'lab-Only-Api-9' WHERE token = 'api_password';
-INSERT INTO tconfig (token, value) VALUES ('double_auth_enabled', '1'), ('2FA_all_users', '1'),
-    ('audit_log_enabled', '1'), ('acl_enterprise', '1'), ('referer_security', '1');
+INSERT INTO tconfig (token, value) VALUES ('double_auth_enabled', '1'), ('2FA_all_users', '1');
 -- Nominative users instead of the seeded one, each with a second factor.
 UPDATE tusuario SET disabled = 1, api_token = '' WHERE id_user = 'admin';
 INSERT INTO tusuario (id_user, password, is_admin, last_pass_change) VALUES

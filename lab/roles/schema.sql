@@ -2,7 +2,7 @@
 SET NAMES utf8mb4;
 CREATE TABLE tconfig (id_config INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, token VARCHAR(100) NOT NULL DEFAULT '',
     value TEXT);
-CREATE TABLE tusuario (id_user VARCHAR(255) NOT NULL UNIQUE, password VARCHAR(60),
+CREATE TABLE tusuario (id_user VARCHAR(255) NOT NULL DEFAULT '0' UNIQUE, password VARCHAR(60),
     is_admin TINYINT UNSIGNED NOT NULL DEFAULT 0, disabled INT NOT NULL DEFAULT 0,
     not_login TINYINT UNSIGNED NOT NULL DEFAULT 0, local_user TINYINT UNSIGNED NOT NULL DEFAULT 0,
     strict_acl TINYINT UNSIGNED NOT NULL DEFAULT 0, force_change_pass TINYINT UNSIGNED NOT NULL DEFAULT 0,
@@ -15,8 +15,8 @@ CREATE TABLE tuser_double_auth (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, id_u
     secret VARCHAR(20) NOT NULL);
 CREATE TABLE tpassword_history (id_pass INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, id_user VARCHAR(255) NOT NULL,
     password VARCHAR(45), date_begin DATETIME, date_end DATETIME);
-CREATE TABLE ttoken (label VARCHAR(255), uuid VARCHAR(255), challenge VARCHAR(255), id_user VARCHAR(255) NOT NULL,
-    validity DATETIME, last_usage DATETIME);
+CREATE TABLE ttoken (label TEXT NOT NULL, uuid TEXT NOT NULL, challenge TEXT NOT NULL, id_user VARCHAR(60) NOT NULL
+    DEFAULT '', validity DATETIME, last_usage DATETIME);
 CREATE TABLE tperfil (id_perfil INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name TEXT,
     agent_view TINYINT NOT NULL DEFAULT 0, agent_edit TINYINT NOT NULL DEFAULT 0,
     agent_disable TINYINT NOT NULL DEFAULT 0, alert_edit TINYINT NOT NULL DEFAULT 0,
@@ -43,8 +43,8 @@ CREATE TABLE tagente (id_agente INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, nombre 
     id_grupo INT UNSIGNED NOT NULL DEFAULT 0, modo TINYINT NOT NULL DEFAULT 0, fixed_ip TINYINT NOT NULL DEFAULT 0,
     remote TINYINT NOT NULL DEFAULT 0, disabled TINYINT NOT NULL DEFAULT 0, quiet TINYINT NOT NULL DEFAULT 0,
     id_os INT UNSIGNED DEFAULT 0, os_version VARCHAR(100) DEFAULT '', agent_version VARCHAR(100) DEFAULT '',
-    ultimo_contacto DATETIME NOT NULL DEFAULT '1970-01-02 00:00:00',
-    ultimo_contacto_remoto DATETIME DEFAULT '1970-01-02 00:00:00', intervalo INT UNSIGNED NOT NULL DEFAULT 300,
+    ultimo_contacto DATETIME NOT NULL DEFAULT '1970-01-01 00:00:00',
+    ultimo_contacto_remoto DATETIME DEFAULT '1970-01-01 00:00:00', intervalo INT UNSIGNED NOT NULL DEFAULT 300,
     server_name VARCHAR(100) DEFAULT '', satellite_server INT NOT NULL DEFAULT 0,
     vul_scan_enabled TINYINT NOT NULL DEFAULT 2);
 CREATE TABLE tagent_custom_fields (id_field INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name VARCHAR(45) NOT NULL
@@ -53,7 +53,7 @@ CREATE TABLE tagent_custom_data (id_field INT UNSIGNED NOT NULL, id_agent INT UN
     PRIMARY KEY (id_field, id_agent));
 CREATE TABLE tsesion (id_sesion BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, id_usuario VARCHAR(255) NOT NULL
     DEFAULT '0', ip_origen VARCHAR(100) NOT NULL DEFAULT '', accion VARCHAR(100) NOT NULL DEFAULT '', descripcion TEXT,
-    fecha DATETIME NOT NULL DEFAULT '1970-01-02 00:00:00', utimestamp BIGINT UNSIGNED NOT NULL DEFAULT 0);
+    fecha DATETIME NOT NULL DEFAULT '1970-01-01 00:00:00', utimestamp BIGINT UNSIGNED NOT NULL DEFAULT 0);
 CREATE TABLE tsesion_extended (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, id_sesion INT UNSIGNED NOT NULL,
     extended_info TEXT, hash VARCHAR(255) DEFAULT '');
 CREATE TABLE tsessions_php (id_session CHAR(52) PRIMARY KEY, last_active INT NOT NULL, data TEXT);
@@ -64,16 +64,18 @@ CREATE TABLE tplugin (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name VARCHAR(2
     execute VARCHAR(250) NOT NULL, plugin_type INT UNSIGNED NOT NULL DEFAULT 0, macros TEXT, parameters TEXT,
     no_delete TINYINT NOT NULL DEFAULT 0);
 CREATE TABLE tcollection (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name VARCHAR(100) NOT NULL DEFAULT '',
-    short_name VARCHAR(100) NOT NULL DEFAULT '', id_group INT UNSIGNED NOT NULL DEFAULT 0, status INT NOT NULL
-    DEFAULT 0);
-CREATE TABLE tpolicies (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name TEXT, description TEXT,
-    id_group INT UNSIGNED DEFAULT 0, status INT UNSIGNED NOT NULL DEFAULT 0, force_apply TINYINT DEFAULT 0);
+    short_name VARCHAR(100) NOT NULL DEFAULT '', id_group INT UNSIGNED NOT NULL DEFAULT 0,
+    status INT UNSIGNED NOT NULL DEFAULT 0);
+CREATE TABLE tpolicies (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name TEXT,
+    description VARCHAR(255) NOT NULL DEFAULT '', id_group INT UNSIGNED DEFAULT 0,
+    status INT UNSIGNED NOT NULL DEFAULT 0, force_apply TINYINT DEFAULT 0);
 CREATE TABLE tpolicy_agents (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, id_policy INT UNSIGNED DEFAULT 0,
     id_agent INT UNSIGNED DEFAULT 0, policy_applied TINYINT UNSIGNED DEFAULT 0,
     last_apply_utimestamp INT UNSIGNED NOT NULL DEFAULT 0);
 CREATE TABLE tpolicy_plugins (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, id_policy INT UNSIGNED DEFAULT 0,
     plugin_exec TEXT);
-CREATE TABLE tpolicy_collections (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, id_policy INT UNSIGNED DEFAULT 0,
+CREATE TABLE tpolicy_collections (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+    id_policy INT UNSIGNED NOT NULL DEFAULT 0,
     id_collection INT UNSIGNED DEFAULT 0);
 CREATE TABLE talert_commands (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name VARCHAR(100) NOT NULL DEFAULT '',
     command TEXT, id_group MEDIUMINT UNSIGNED DEFAULT 0, description TEXT, internal TINYINT DEFAULT 0);
@@ -100,19 +102,24 @@ CREATE TABLE tevent_response (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name V
 CREATE TABLE tremote_command (name VARCHAR(150) NOT NULL, script TEXT, preconditions TEXT, postconditions TEXT,
     id_group INT UNSIGNED NOT NULL DEFAULT 0);
 CREATE TABLE tserver (name VARCHAR(100) NOT NULL DEFAULT '', ip_address VARCHAR(100) NOT NULL DEFAULT '',
-    status INT NOT NULL DEFAULT 0, keepalive DATETIME NOT NULL DEFAULT '1970-01-02 00:00:00',
+    status INT NOT NULL DEFAULT 0, keepalive DATETIME NOT NULL DEFAULT '1970-01-01 00:00:00',
     server_type TINYINT UNSIGNED NOT NULL DEFAULT 0, version VARCHAR(25) NOT NULL DEFAULT '',
     master TINYINT UNSIGNED NOT NULL DEFAULT 0);
-CREATE TABLE tupdate_settings (`key` VARCHAR(255) PRIMARY KEY, value VARCHAR(255) DEFAULT '');
+CREATE TABLE tupdate_settings (`key` VARCHAR(255) DEFAULT '' PRIMARY KEY, value VARCHAR(255) DEFAULT '');
 
--- As a new installation has them; what is not here is absent there, too.
+-- As a new installation has them once its server has begun and its first page was opened; what is not here is absent
+-- there, too.
 INSERT INTO tconfig (token, value) VALUES
     ('MR', '69'), ('db_scheme_version', '7.0NG'), ('db_scheme_build', 'PD240328'), ('current_package', '776'),
     ('enable_pass_policy', '0'), ('enable_pass_policy_admin', '1'), ('pass_size', '4'), ('pass_needs_numbers', '0'),
     ('pass_needs_symbols', '0'), ('pass_expire', '0'), ('first_login', '0'), ('mins_fail_pass', '5'),
     ('number_attempts', '5'), ('enable_pass_history', '0'), ('compare_pass', '3'), ('audit_purge', '15'),
     ('list_ACL_IPs_for_API', '127.0.0.1'), ('loginhash_pwd', ''), ('auth', 'mysql'), ('api_password', '1234'),
-    ('remote_config', '/var/spool/pandora/data_in'), ('https', ''), ('session_timeout', '90');
+    ('remote_config', '/var/spool/pandora/data_in'), ('https', '0'), ('session_timeout', '90'),
+    ('reset_pass_option', '0'), ('audit_log_enabled', '0'), ('acl_enterprise', '0'), ('fallback_local_auth', '0'), ('ldap_server', 'localhost'),
+    ('ldap_start_tls', '0'), ('ldap_server_secondary', 'localhost'), ('ldap_start_tls_secondary', '0'),
+    ('ad_server', 'localhost'), ('ad_start_tls', '0'), ('ad_server_secondary', 'localhost'),
+    ('referer_security', '0'), ('trap2agent', '0'), ('trap2agent', '0');
 INSERT INTO tperfil (name, agent_view, agent_edit, agent_disable, alert_edit, alert_management, user_management,
     db_management, pandora_management, report_view, report_edit, report_management, event_view, event_edit,
     event_management, map_view, map_edit, map_management, vconsole_view, vconsole_edit, vconsole_management,
@@ -122,8 +129,8 @@ INSERT INTO tperfil (name, agent_view, agent_edit, agent_disable, alert_edit, al
     ('Chief&#x20;Operator', 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0),
     ('Group&#x20;coordinator', 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1),
     ('Pandora&#x20;Administrator', 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1);
-INSERT INTO tgrupo (id_grupo, nombre) VALUES (2, 'Servers'), (8, 'Databases'), (9, 'Network'), (10, 'Unknown'),
-    (11, 'Workstations'), (12, 'Applications'), (13, 'Web');
+INSERT INTO tgrupo (id_grupo, nombre) VALUES (2, 'Servers'), (4, 'Firewalls'), (8, 'Databases'), (9, 'Network'),
+    (10, 'Unknown'), (11, 'Workstations'), (12, 'Applications'), (13, 'Web');
 -- The administrator with the password and the token that the vendor's seed is known for.
 INSERT INTO tusuario (id_user, password, is_admin, api_token) VALUES
     ('admin', '$2y$10$Wv/xoxjI2VAkthJhk/PzeeGIhBKYU/K.TMgUdmW7fEP2NQkdWlB9K', 1, 'pandora1234'),

@@ -25,6 +25,7 @@ _TREE = Ask(
     keep=r"""
 /\/pandora_console$/p
 /\/pandora_console\/(install[^\/]*\.php|install\.done|log|log\/[^\/]*|include|include\/config\.php)$/p
+/\/attachment\/index\.html$/d
 /\/pandora_console\/attachment\/[^\/]*\.(txt|log|html|php|sql)$/p
 """,
 )
@@ -42,7 +43,7 @@ _ROTATION = Ask(
 # What index.php itself insists on.
 _MODES = (0o600, 0o640, 0o660)
 _WEB_USERS = {"www-data", "apache", "nginx", "wwwrun", "www", "root"}
-_MOST_UPLOADS = 3
+_MOST_KEPT = 3
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,17 @@ class ConsoleFiles(Fact):
         return re.sub(r"^https?://[^/]*", "", value.text) if value and value.text else ""
 
     @property
-    def uploads(self) -> tuple[str, ...]:
-        """The names of a few files that users have uploaded."""
+    def kept(self) -> tuple[str, ...]:
+        """A few files below the console that are nobody's to fetch: what users uploaded, logs that were set aside."""
         try:
-            paths = [path for path in self._entries if "/attachment/" in path]
+            paths = sorted(path.partition("/pandora_console/")[2] for path in self._entries)
         except NotObserved:
             return ()
-        names = sorted({path.rpartition("/")[2] for path in paths})
-        return tuple(name for name in names if re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", name))[:_MOST_UPLOADS]
+        return tuple(
+            path
+            for shape in (r"attachment/[A-Za-z0-9_.-]{1,80}", r"log/(audit|console|cron)\.log[.-][A-Za-z0-9_.-]{1,80}")
+            for path in [each for each in paths if re.fullmatch(shape, each)][:_MOST_KEPT]
+        )
 
     # --- claims ---
 

@@ -127,8 +127,7 @@ class ConsoleWire(Fact):
     @property
     def _paths(self) -> tuple[str, ...]:
         index = f"{self.base}index.php"
-        uploads = (f"attachment/{name}" for name in self.files.uploads)
-        below = (*_ENTRANCES, *_PRIVATE, NOWHERE[1:], *uploads)
+        below = (*_ENTRANCES, *_PRIVATE, NOWHERE[1:], *self.files.kept)
         # Twice in a row: the console sends its cookie again to whoever brings it.
         return (*dict.fromkeys(("/", *(self.base + each for each in below))), f"{index}?twice")
 
@@ -354,7 +353,7 @@ class ConsoleWire(Fact):
 
     def _is_private(self, path: str) -> bool:
         below = path.removeprefix(self.base)
-        return below in _PRIVATE or below.startswith("attachment/")
+        return below in _PRIVATE or below.startswith(("attachment/", "log/"))
 
     @cached_property
     def installers(self) -> Offences:

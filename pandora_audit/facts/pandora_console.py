@@ -15,6 +15,7 @@ from pandora_audit.across import Across, Look
 from pandora_audit.database_views import SCHEMA
 from pandora_audit.fact import Fact
 from pandora_audit.facts.pandora_server import PandoraServer
+from pandora_audit.formats.addresses import is_loopback
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.promises import Promises
@@ -30,9 +31,13 @@ _TOKENS = (
     *("enable_pass_policy", "enable_pass_policy_admin", "pass_size", "pass_needs_numbers", "pass_needs_symbols"),
     *("pass_expire", "enable_pass_history", "compare_pass", "mins_fail_pass", "number_attempts", "reset_pass_option"),
     *("double_auth_enabled", "2FA_all_users", "https", "auth", "fallback_local_auth", "ldap_start_tls", "ldap_server"),
-    *("ad_start_tls", "ad_server", "audit_log_enabled", "audit_purge", "acl_enterprise", "session_timeout"),
-    *("list_ACL_IPs_for_API", "MR", "current_package", "remote_config"),
+    *("ad_start_tls", "ad_server", "secondary_ldap_enabled", "ldap_server_secondary", "ldap_start_tls_secondary"),
+    *("secondary_active_directory", "ad_server_secondary", "ad_start_tls_secondary"),
+    *("audit_log_enabled", "audit_purge", "acl_enterprise", "session_timeout"),
+    *("list_ACL_IPs_for_API", "MR", "db_scheme_version", "remote_config"),
 )
+# What turns on a second directory of each kind.
+_SECOND_DIRECTORY = {"ldap": "secondary_ldap_enabled", "ad": "secondary_active_directory"}
 # Of these only the length leaves the database, and whether it is one that everybody knows.
 _SECRETS = ("api_password", "loginhash_pwd")
 
@@ -588,10 +593,11 @@ class PandoraConsole(Across):
     @cached_property
     def login_hash(self) -> Offences:
         """The login by hash, which asks for neither password nor second factor: off when its secret is empty."""
+        # Pandora Open begins to count again; its package number is that of the release it was made from.
+        if self.setting("db_scheme_version").startswith("1."):
+            raise NotApplicable("this release has no login by hash")
         secret = self._secret("loginhash_pwd")
         if secret is None:
-            if self.setting("current_package", "").startswith("1."):
-                raise NotApplicable("this release has no login by hash")
             text = "loginhash_pwd is absent, so the console makes up one that can be guessed"
             return Offences([Offence(subject="loginhash_pwd", text=text)], "")
         length, published = secret
@@ -620,12 +626,17 @@ class PandoraConsole(Across):
     def directory_in_the_clear(self) -> Offences:
         """A directory that is asked without TLS. Raises NotApplicable where none is."""
         method = self.setting("auth", "mysql") or "mysql"
-        if method not in ("ldap", "ad"):
+        if method not in _SECOND_DIRECTORY:
             raise NotApplicable(f"users authenticate by {method}, not by LDAP or Active Directory")
-        server = self.setting(f"{method}_server")
-        safe = self._is_on(f"{method}_start_tls") or server.startswith("ldaps://")
-        text = f"{method}_start_tls is off, and {server or 'the server'} is no ldaps:// address"
-        return Offences([] if safe else [Offence(subject=method, text=text)], f"logins by {method} travel by TLS")
+        found = []
+        # The second one is asked whenever the first does not let somebody in.
+        for which in ("", "_secondary") if self._is_on(_SECOND_DIRECTORY[method]) else ("",):
+            server, switch = self.setting(f"{method}_server{which}"), f"{method}_start_tls{which}"
+            safe = server.lower().startswith(("ldaps://", "ldapi://")) or is_loopback(server.removeprefix("ldap://"))
+            if not safe and not self._is_on(switch):
+                text = f"{switch} is off, and {server or 'the server'} is no ldaps:// address"
+                found.append(Offence(subject=f"{method}{which}", text=text))
+        return Offences(found, f"logins by {method} travel by TLS")
 
     # --- the audit log ---
 

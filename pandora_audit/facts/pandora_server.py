@@ -120,7 +120,7 @@ for code in /usr/bin/pandora_server /usr/bin/pandora_ha /usr/bin/pandora_exec /u
     $modules; do
     [ -e "$code" ] || [ -L "$code" ] || continue
     echo "code $code"
-    find -H "$code" \( ! -user root -o -perm /022 \) ! -type l -exec stat -c '%a:%U:%G:%F:%n' {} +
+    find -H "$code" \( ! -user root -o -perm /022 \) ! -type l -exec stat -L -c '%a:%U:%G:%F:%n' {} +
     parent=$(readlink -f "$code") && while parent=${parent%/*}; [ -n "$parent" ]; do
         find "$parent" -maxdepth 0 \( ! -user root -o -perm /022 \) -exec stat -c '%a:%U:%G:%F:%n' {} +
     done
@@ -482,7 +482,9 @@ class PandoraServer(Fact):
         """The folder from which the watchdog installs, as root and unsigned, whatever lies there."""
         unit = self._units.get("pandora_ha.service", {})
         layers = ["process"] if any("0" in each.users for each in self._watchdogs) else []
-        if not layers and (unit.get("UnitFileState") == "enabled" or self._started_by_init_script):
+        # The init script begins with the watchdog where there is one; Pandora Open has none.
+        by_script = self._started_by_init_script and "code /usr/bin/pandora_ha" in self.answers[_CODE.key].lines
+        if not layers and (unit.get("UnitFileState") == "enabled" or by_script):
             layers = ["next start"]
         if not layers:
             return

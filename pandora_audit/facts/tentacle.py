@@ -149,6 +149,11 @@ class Wire:
         return self.tls == "spoken" or self.tls.startswith("TLS")
 
     @property
+    def turns_away(self) -> bool:
+        """Whether it hung up on everything: a password without TLS is asked for, or libwrap wants others."""
+        return self.plain == self.tls == "closed"
+
+    @property
     def told(self) -> bool:
         """Whether it is known what the port does: silence may be anything."""
         if self.plain in ("answers", "passes"):
@@ -351,16 +356,20 @@ class TentacleServer(Fact):
         return tuple(self._wire(port) for port in sorted(self._sockets))
 
     def _wire(self, port: int) -> Wire:
-        reasons = []
+        reasons, refused = [], []
         for key, place in ((_wire_key(port), "from the auditor's place"), (_loopback_key(port), "from the host")):
             answer = self.answers[key]
             if answer.silence or answer.status != 0:
                 reasons.append(answer.silence or f"port {port} is closed to the auditor")
                 continue
             wire = heard(answer, port, place)
-            if wire.told:
+            if wire.told and not wire.turns_away:
                 return wire
+            if wire.told:
+                refused.append(wire)
             reasons.append(str(wire))
+        if refused:
+            return refused[0]
         raise NotObserved(f"what port {port} does is not known: {'; '.join(reasons)}")
 
     @property

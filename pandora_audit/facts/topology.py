@@ -30,6 +30,9 @@ class Topology(Across):
             mine = [role for role in _APART if role in share.roles]
             if len(mine) > 1:
                 found.append(Offence(subject=share.host, text=f"{share.host} is {', '.join(mine)} in one"))
+        missing = [role for role in _APART if not any(role in share.roles for share in self.shares)]
+        if missing and not found:
+            raise NotObserved(f"no machine of this run is the deployment's {' or '.join(missing)}")
         return Offences(found, "server, console and database stand on different machines")
 
     def together(self, topology: str | None) -> Offences:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pandora_audit.question import Unreadable
@@ -27,6 +27,12 @@ _TOKEN = re.compile(
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "$": "$", '"': '"'}
 _INCLUDES = ("include", "include_once", "require", "require_once")
 _WORDS = {"true": "1", "false": "", "null": ""}
+# What changes the variable that stands before it.
+_ASSIGNMENT = re.compile(r"=(?![=>])|(\.|\?\?|[-+*/%|&^]|\*\*|<<|>>)=|\+\+|--")
+# In such statements a variable is changed though no sign of it follows.
+_CHANGING = {"unset", "list", "as"}
+# A string in which nothing is put, and whose escapes are those that are known here.
+_PLAIN = re.compile(r"""(?:[^\\${]|\\[ntr\\$"]|\$(?![A-Za-z_{\x80-\uffff])|\{(?!\$))*""")
 
 
 @dataclass(frozen=True)
@@ -47,52 +53,72 @@ class Value:
 def read(text: str) -> Mapping[str, Value]:
     """The keys of ``$config`` as they are when the file's own statements up to its last include have run.
 
-    Raises Unreadable for a heredoc. Assignments in branches count as if they were made.
+    A key that a branch, a function or an unusual statement may change has no text. Raises Unreadable for a heredoc,
+    and where any key may be changed.
     """
     found: dict[str, Value] = {}
-    for words, line in _statements(text):
+    for words, line, is_nested in _statements(text):
         kinds = [kind for kind, _ in words]
         if kinds[:1] == ["word"] and words[0][1].lower() in _INCLUDES:
             if any("config_process" in each for _, each in words):
                 break
             continue
-        key, operator = _key(words), [text for _, text in words[4:7]]
-        if key and operator[:1] == ["="] and operator[1:2] != ["="]:
-            found[key] = Value(_value(words[5:]), line)
-        elif key and operator[0] in (".", "?", "+") and "=" in operator[1:]:  # it becomes what it was, and more
+        if _key(words) and not is_nested and words[4][1] == "=" and words[5][1] not in ("=", "&"):
+            found[_key(words)] = Value(_value(words[5:]), line)
+            words = words[5:]
+        for key in _changed(words, line):
             found[key] = Value(None, line)
     return found
 
 
-def _statements(text: str) -> list[tuple[list[tuple[str, str]], int]]:
-    """The tokens of each statement, and the line that it begins in. A brace ends a statement too."""
-    found: list[tuple[list[tuple[str, str]], int]] = []
+def _changed(words: list[tuple[str, str]], line: int) -> Iterator[str]:
+    """The keys that a statement may change. Raises Unreadable where that may be any."""
+    texts = [text for _, text in words]
+    is_changing = texts[:1] == ["["] or not _CHANGING.isdisjoint(map(str.lower, texts))
+    for at, text in enumerate(texts):
+        if text == "$GLOBALS":
+            raise Unreadable(f"line {line} of config.php may change any setting")
+        if text != "$config":
+            continue
+        key = _key([*words[at:], ("", ""), ("", "")])
+        end = at + 4 if key else at + 1
+        # What stands in further brackets is part of what is changed.
+        ends = range(end, len(texts)) if texts[end : end + 1] == ["["] else (end,)
+        is_changed = any(_ASSIGNMENT.match("".join(texts[each : each + 4])) for each in ends)
+        if is_changed or is_changing or "".join(texts[max(at - 2, 0) : at]).endswith(("++", "--", "&")):
+            if not key:
+                raise Unreadable(f"line {line} of config.php may change any setting")
+            yield key
+
+
+def _statements(text: str) -> Iterator[tuple[list[tuple[str, str]], int, bool]]:
+    """The tokens of each statement, the line that it begins in, whether in braces. A brace ends a statement too."""
     words: list[tuple[str, str]] = []
     at = _open(text, 0)
-    begun = 0
+    begun = depth = 0
     while at < len(text):
         token = _TOKEN.match(text, at)
         assert token is not None  # the last alternative takes anything
         kind, at = str(token.lastgroup), token.end()
         if kind == "heredoc":
-            raise Unreadable("config.php holds a heredoc")
+            raise Unreadable("config.php holds a heredoc, or a string that does not end")
         if kind == "end" or (kind == "mark" and token[0] in ";{}"):
             if words:
-                found.append((words, text.count("\n", 0, begun) + 1))
+                yield words, text.count("\n", 0, begun) + 1, depth > 0
             words = []
+            depth += {"{": 1, "}": -1}.get(token[0], 0)
             if kind == "end":
                 at = _open(text, at)
         elif kind not in ("blank", "comment"):
             begun = begun if words else token.start()
             words.append((kind, token[0]))
     if words:
-        found.append((words, text.count("\n", 0, begun) + 1))
-    return found
+        yield words, text.count("\n", 0, begun) + 1, depth > 0
 
 
 def _open(text: str, at: int) -> int:
     """Where PHP begins again."""
-    tag = re.compile(r"<\?(?:php\b|=)?", re.I).search(text, at)
+    tag = re.compile(r"<\?(?:php(?=\s|\Z)|=|(?!php))", re.I).search(text, at)
     return tag.end() if tag else len(text)
 
 
@@ -112,7 +138,7 @@ def _value(words: list[tuple[str, str]]) -> str | None:
     if kind in ("double", "single"):
         return _string(words[0])
     if kind == "number":
-        return text
+        return text if text.strip("0.") else "0"
     return _WORDS.get(text.lower()) if kind == "word" else None
 
 
@@ -121,6 +147,6 @@ def _string(word: tuple[str, str]) -> str | None:
     kind, text = word[0], word[1][1:-1]
     if kind == "single":
         return re.sub(r"\\([\\'])", r"\1", text)
-    if kind != "double" or re.search(r"(?<!\\)\$[A-Za-z_{]|\{\$", text):
+    if kind != "double" or not _PLAIN.fullmatch(text):
         return None
     return re.sub(r'\\([ntr\\$"])', lambda found: _ESCAPES[found[1]], text)

@@ -3,6 +3,7 @@
 console_settings db01 'lab-Only-Pandora-7' "$secure_settings"
 audit_record
 chmod -R o-rwx $console
+rm $console/pandoradb*.sql
 cat > /etc/nginx/sites-enabled/pandora <<'END'
 server_tokens off;
 server {

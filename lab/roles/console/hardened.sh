@@ -3,6 +3,7 @@
 console_settings db01 'lab-Only-Pandora-7' "$secure_settings"
 audit_record
 chmod -R o-rwx $console
+rm $console/pandoradb*.sql
 a2enmod --quiet ssl headers rewrite
 a2dissite --quiet 000-default
 cat > /etc/apache2/sites-available/pandora.conf <<'END'

@@ -38,6 +38,9 @@ multiprocess 0
 too_many_xml 10
 END
 chmod 770 /etc/pandora/pandora_server.conf
+# The tarball's program lies elsewhere; who goes by the packages' path is led to it.
+mv /usr/bin/pandora_server /usr/local/bin/
+ln -s /usr/local/bin/pandora_server /usr/bin/pandora_server
 mkdir /etc/pandora/conf.d
 mkdir -p /usr/share/pandora_server/util/plugin
 printf '#!/bin/sh\n# A stand-in.\nexit 0\n' > /etc/cron.hourly/pandora_db

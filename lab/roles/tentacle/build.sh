@@ -28,5 +28,5 @@ done
 chown -R pandora:www-data /var/spool/pandora/data_in
 find /var/spool/pandora/data_in -type d -exec chmod 2770 {} +
 chown pandora:www-data /var/spool/pandora
-chmod 2770 /var/spool/pandora
+chmod 755 /var/spool/pandora
 systemctl --quiet enable tentacle_serverd

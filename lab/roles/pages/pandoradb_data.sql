@@ -1,0 +1,1 @@
+-- What a new installation holds, for the installer alone.
