@@ -100,15 +100,16 @@ may() {
   case "$paid" in *"$nl$*$nl"*) how=P ;; esac
   case "$free" in *"$nl$*$nl"*) how=N ;; esac
 }
-# A question asked as root only where that is no further privilege: of root, and of who may run everything.
+# A question asked only where being root is no further privilege: of root, and of who may run everything.
 x() {
   key=$1 sec=$2 lim=$3 keep=$4 feed=$5
   shift 5
   set -- timeout -s KILL "$sec" "$@"
   case $by:$all:$pw in
+    root:*) q "$@" ;;
     *:N:*) q sudo -n "$@" ;;
     *:P:?*) q with_password "$@" ;;
-    *) q "$@" ;;
+    *) no all ;;
   esac
 }
 # A program never reads beyond its own share of our stdin, nor leaves any of it to the next.
@@ -430,10 +431,14 @@ def _silence(ask: Ask, frame: _Frame) -> str:
         return f"not asked: the machine does not play the role {ask.only_if}"
     if code == "unbounded":
         return f"`{ask.short}` was not asked: the machine has no `timeout`, which would end it"
+    if code == "all":
+        return f"`{ask.short}` is asked only of an account that may do everything as root"
     if code == "password":
         return f"only root may run `{ask.short}`, and sudo asks for a password that was not given"
     if code:
-        return f"only root may run `{ask.short}`: {detail or 'this account is not root'}"
+        return (
+            f"only root may run `{ask.short}`: {detail or 'this account is not root'}; --sudoers prints the line for it"
+        )
     if len(frame.out.removesuffix(_WHOLE)) > ask.limit:
         return f"`{ask.short}` said more than {ask.limit} bytes"
     if ask.root and status != 0 and re.match(r"sudo: |Sorry, ", said):

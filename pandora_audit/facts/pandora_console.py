@@ -17,7 +17,7 @@ from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.promises import Promises
 from pandora_audit.question import Ask, NotObserved, Question, Role, Unreadable
-from pandora_audit.questions import CONSOLES
+from pandora_audit.questions import CONSOLES, NOBODY_ASKED_THE_DATABASE
 from pandora_audit.verdict import NotApplicable, ToDecide, UnmetEdition
 
 # Published with the product: the seeded administrator's password as it is stored now and as it was, and its API token.
@@ -136,6 +136,8 @@ class PandoraDatabase(Fact):
         if answer.silence.startswith("not asked"):
             raise NotApplicable("the machine is not the database's, and audit_db_options names no way to it")
         lines = [tuple(map(_plain, line.split("\t"))) for line in answer.lines]
+        if answer.silence.endswith("everything as root"):
+            raise NotObserved(NOBODY_ASKED_THE_DATABASE)
         errors = answer.err.decode("utf-8", "backslashreplace").strip().splitlines()
         if not any(line[0].endswith(".") for line in lines):
             raise NotObserved(f"the database told nothing: {errors[0][:300] if errors else f'exit {answer.status}'}")
