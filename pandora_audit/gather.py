@@ -141,9 +141,9 @@ def ask_machine(plan: Plan, network: Network, password: Callable[[], str | None]
     machine = Machine(target=plan.target, wire=connection.wire, asked_at=asked_at, connection=connection)
     try:
         _ask(machine, plan.questions, connection, password, first=True)
-        further = _further(plan.facts, machine)
-        if further:
-            _ask(machine, further, connection, password, first=False)
+        beyond = further(plan.facts, machine)
+        if beyond:
+            _ask(machine, beyond, connection, password, first=False)
     except NotObserved as silent:
         machine.silence = silent.reason
     finally:
@@ -154,7 +154,7 @@ def ask_machine(plan: Plan, network: Network, password: Callable[[], str | None]
     return machine
 
 
-def _further(facts: Iterable[type[Fact]], machine: Machine) -> tuple[Question, ...]:
+def further(facts: Iterable[type[Fact]], machine: Machine) -> tuple[Question, ...]:
     """The questions of the second trip. A fact that cannot tell its own says so again when it is read."""
     found: list[Question] = []
     for kind in sorted(facts, key=lambda kind: kind.fact_name()):
