@@ -11,14 +11,14 @@ import json
 import re
 import shutil
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lab
-from benchmarks.peers_rules import PAIRS, Pair
+from benchmarks.peers_rules import PAIRS, SETTLED, Pair
 from lab import images, recipes
 from lab.process import run
 
@@ -59,14 +59,19 @@ apt clean
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A rule that a peer and ours see differently on a host, and what the host says when it is asked."""
+class Compared:
+    """A rule that a peer and ours both judged on a host; where they differ, what the host says when it is asked."""
 
     pair: Pair
     host: str
     theirs: bool
+    ours: bool
     told: str
-    settled: str
+    settled: str = ""
+
+    @property
+    def differ(self) -> bool:
+        return self.theirs != self.ours
 
 
 def bundle(suite: str, packages: str, keep: Sequence[str] = (".",)) -> Path:
@@ -99,10 +104,10 @@ def guides() -> Path:
     )
 
 
-def compare(image: str, hardened: bool) -> tuple[str, int, list[Difference]]:
-    """One host: its name, how many rules are judged by both, and where they differ."""
+def compare(image: str, hardened: bool) -> list[Compared]:
+    """Every rule that a peer and ours both judge on one host."""
     suite = recipes.chain(image)[0][0]
-    title = f"{image}, {'hardened' if hardened else 'stock'}"
+    title = f"{image} {'hardened' if hardened else 'stock'}"
     with lab.boot(image, hardened=hardened) as host:
         ours = _ours(host)
         for tar in (bundle(suite, _PROGRAMS), guides()):
@@ -113,14 +118,14 @@ def compare(image: str, hardened: bool) -> tuple[str, int, list[Difference]]:
             "lynis": _lynis(host),
             "serverspec": _serverspec(host),
         }
-        both = [pair for pair in PAIRS if pair.rule in theirs[pair.peer] and ours[pair.ours][0] in _HOLDS]
         found = []
-        for pair in both:
+        for pair in PAIRS:
             word, told = ours[pair.ours]
-            if theirs[pair.peer][pair.rule] != _HOLDS[word]:
-                said = host.run(f"{pair.settle} 2>&1", check=False, timeout=60).stdout.strip()
-                found.append(Difference(pair, title, theirs[pair.peer][pair.rule], told, said))
-    return title, len(both), found
+            if pair.rule in theirs[pair.peer] and word in _HOLDS:
+                both = Compared(pair, title, theirs[pair.peer][pair.rule], _HOLDS[word], told)
+                said = host.run(f"{{ {pair.settle}; }} 2>&1", check=False, timeout=60).stdout if both.differ else ""
+                found.append(replace(both, settled=said.strip()))
+    return found
 
 
 _HOLDS = {"compliant": True, "not compliant": False}
@@ -183,23 +188,28 @@ def _serverspec(host: lab.Host) -> dict[str, bool]:
     return found
 
 
-def table(compared: Sequence[tuple[str, int, list[Difference]]]) -> Iterator[str]:
-    """The differences as Markdown: each once, with the hosts that show it and what one of them said."""
-    yield f"{sum(count for _, count, _ in compared)} verdicts compared on {len(compared)} hosts."
-    groups: dict[tuple[Pair, bool], list[Difference]] = defaultdict(list)
-    for _, _, differences in compared:
-        for each in differences:
-            groups[each.pair, each.theirs].append(each)
-    for (pair, theirs), each in sorted(groups.items(), key=lambda item: (item[0][0].ours, item[0][0].peer)):
-        words = ("passes", "fails") if theirs else ("fails", "passes")
-        yield f"\n### {pair.ours}: {pair.peer} {pair.rule} {words[0]}, ours {words[1]}\n"
-        yield pair.why.get(theirs, "UNSETTLED")
-        yield f"\nOn {'; '.join(difference.host for difference in each)}.\n"
-        yield f"Ours on {each[0].host}: {each[0].told[:400]}\n"
-        yield "```"
-        yield f"# {pair.settle}"
-        yield "\n".join(each[0].settled.splitlines()[:12])
-        yield "```"
+def table(compared: Sequence[Compared]) -> Iterator[str]:
+    """All of it as Markdown: each rule, then each difference with its hosts and what one of them said."""
+    hosts = list(dict.fromkeys(each.host for each in compared))
+    differing = [each for each in compared if each.differ]
+    yield f"{len(compared)} verdicts on {len(hosts)} hosts ({', '.join(hosts)}); {len(differing)} of them differ.\n"
+    yield "| ours | peer | its rule | both hold | both fail | peer holds, ours fails | peer fails, ours holds |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for pair in PAIRS:
+        seen = Counter((each.theirs, each.ours) for each in compared if each.pair == pair)
+        counts = (seen[verdicts] for verdicts in ((True, True), (False, False), (True, False), (False, True)))
+        if seen:
+            yield f"| {pair.ours} | {pair.peer} | {pair.rule} | {' | '.join(str(count or '') for count in counts)} |"
+    groups: dict[tuple[Pair, bool], list[Compared]] = defaultdict(list)
+    for each in differing:
+        groups[each.pair, each.theirs].append(each)
+    for (pair, theirs), group in sorted(groups.items(), key=lambda item: (item[0][0].ours, item[0][0].peer)):
+        words = ("holds", "fails") if theirs else ("fails", "holds")
+        one = group[0]
+        yield f"\n### {pair.ours}: {pair.peer}'s {pair.rule} {words[0]}, ours {words[1]}\n"
+        yield f"{SETTLED.get((pair.ours, pair.peer, theirs), 'UNSETTLED.')} On {', '.join(each.host for each in group)}.\n"
+        yield f"On {one.host}, ours: {one.told[:300]}\n\n    # {pair.settle}"
+        yield "\n".join(f"    {line}"[:160] for line in one.settled.splitlines()[:12])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -212,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         bundle(suite, _PROGRAMS)
     guides()
     with ThreadPoolExecutor(chosen.at_once) as pool:
-        print("\n".join(table(list(pool.map(lambda each: compare(*each), wanted)))))
+        print("\n".join(table([each for found in pool.map(lambda each: compare(*each), wanted) for each in found])))
 
 
 if __name__ == "__main__":
