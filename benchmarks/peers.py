@@ -207,7 +207,8 @@ def table(compared: Sequence[Compared]) -> Iterator[str]:
         words = ("holds", "fails") if theirs else ("fails", "holds")
         one = group[0]
         yield f"\n### {pair.ours}: {pair.peer}'s {pair.rule} {words[0]}, ours {words[1]}\n"
-        yield f"{SETTLED.get((pair.ours, pair.peer, theirs), 'UNSETTLED.')} On {', '.join(each.host for each in group)}.\n"
+        why = SETTLED.get((pair.ours, pair.peer, theirs), "UNSETTLED.")
+        yield f"{why} On {', '.join(each.host for each in group)}.\n"
         yield f"On {one.host}, ours: {one.told[:300]}\n\n    # {pair.settle}"
         yield "\n".join(f"    {line}"[:160] for line in one.settled.splitlines()[:12])
 
