@@ -160,10 +160,10 @@ SETTLED = {
     ),
     ("ssh.access-limited", "oscap", False): "The daemon has a list of who may enter. Ours is right.",
     ("system.auth-log", "oscap", False): (
-        "There is no rsyslog, and the journal has the login and outlives a boot. Ours is right."
+        "Logins are in a journal that outlives a boot, or in the file of a daemon that was not found. Ours is right."
     ),
     ("system.auth-log", "serverspec", False): (
-        "There is no rsyslog, and the journal has the login and outlives a boot. Ours is right."
+        "Logins are in a journal that outlives a boot, or in the file of a daemon that was not found. Ours is right."
     ),
     ("system.auth-log-forwarded", "oscap", False): (
         "The copy is an action of today's syntax over several lines. Ours is right."
