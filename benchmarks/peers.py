@@ -22,6 +22,18 @@ from benchmarks.peers_rules import PAIRS, SETTLED, Pair
 from lab import images, recipes
 from lab.process import run
 
+_ABOUT = """# Other auditors, rule by rule
+
+Written by `python -m benchmarks.peers`. OpenSCAP with the SCAP Security Guide, Lynis and serverspec are installed, as
+Debian gives them, into copies of the lab's hosts that are thrown away, and judge there the rules that both they and we
+have. serverspec has no rules of its own: [its examples](../benchmarks/peers_spec.rb) are what its documentation shows
+for such a rule. goss and InSpec are not in Debian. The guide judges next to nothing where no kernel is installed, so
+it is not told of that. Lynis holds where it ran the test and neither warned nor suggested.
+
+What a peer passes over, and what we leave to the site or find not applicable, is not compared. Where one says that a
+rule holds and the other that it does not, the host itself is asked; its answer is quoted, from one of the hosts that
+show the difference, cut after twelve lines. In none of them is ours wrong.
+"""
 IMAGES = (
     *("bookworm", "trixie", "sid", "server", "tentacle", "console", "console-nginx", "database", "database-trixie"),
     *("database-mysql9", "agent", "agent6", "agent-upstream", "ha", "rhel"),
@@ -190,6 +202,7 @@ def _serverspec(host: lab.Host) -> dict[str, bool]:
 
 def table(compared: Sequence[Compared]) -> Iterator[str]:
     """All of it as Markdown: each rule, then each difference with its hosts and what one of them said."""
+    yield _ABOUT
     hosts = list(dict.fromkeys(each.host for each in compared))
     differing = [each for each in compared if each.differ]
     yield f"{len(compared)} verdicts on {len(hosts)} hosts ({', '.join(hosts)}); {len(differing)} of them differ.\n"
@@ -200,17 +213,18 @@ def table(compared: Sequence[Compared]) -> Iterator[str]:
         counts = (seen[verdicts] for verdicts in ((True, True), (False, False), (True, False), (False, True)))
         if seen:
             yield f"| {pair.ours} | {pair.peer} | {pair.rule} | {' | '.join(str(count or '') for count in counts)} |"
+    yield "\n## The differences"
     groups: dict[tuple[Pair, bool], list[Compared]] = defaultdict(list)
     for each in differing:
         groups[each.pair, each.theirs].append(each)
     for (pair, theirs), group in sorted(groups.items(), key=lambda item: (item[0][0].ours, item[0][0].peer)):
         words = ("holds", "fails") if theirs else ("fails", "holds")
-        one = group[0]
+        one = min(group, key=lambda each: "not found" in each.settled)
         yield f"\n### {pair.ours}: {pair.peer}'s {pair.rule} {words[0]}, ours {words[1]}\n"
         why = SETTLED.get((pair.ours, pair.peer, theirs), "UNSETTLED.")
         yield f"{why} On {', '.join(each.host for each in group)}.\n"
         yield f"On {one.host}, ours: {one.told[:300]}\n\n    # {pair.settle}"
-        yield "\n".join(f"    {line}"[:160] for line in one.settled.splitlines()[:12])
+        yield "\n".join(f"    {line.expandtabs(4)}"[:160].rstrip() for line in one.settled.splitlines()[:12])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
