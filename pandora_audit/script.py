@@ -36,6 +36,9 @@ _IN_ROOT = "/usr/bin/env -C /"
 _WHOLE = b"\n.\n"
 # What sudo says of itself where it goes on all the same.
 _SUDO_CHATTER = re.compile(rb"^sudo: (?:unable to resolve host |setrlimit\().*\n?", re.M)
+# Why nothing is asked as root, where no line of sudoers would help.
+_FORBIDDEN = "the inventory does not let the audit become root"
+_LEFT_BEHIND = "sudo did not end when it was last asked"
 _KEY = re.compile(r"[a-z0-9][a-z0-9.@_-]*")
 
 ROLES = "roles"
@@ -92,7 +95,7 @@ r() {
     P:*) q with_password "$@" ;;
     *) no "denied $why"; return ;;
   esac
-  [ "$rc" != - ] || all='' free=$nl paid=$nl why='sudo did not end when it was last asked'
+  [ "$rc" != - ] || all='' free=$nl paid=$nl why='LEFT_BEHIND'
 }
 # How sudo lets this account run a command: N (no password), P or not at all.
 may() {
@@ -214,6 +217,7 @@ role() {
 say() { printf '@%s 0\\n' "$1"; printf '%s\\n' "$2" | sed 's/^/o/'; printf '.%s 0 0\\n' "$1"; }
 """.replace("ERRBYTES", str(_ERR_BYTES))
     .replace("IN_ROOT", _IN_ROOT)
+    .replace("LEFT_BEHIND", _LEFT_BEHIND)
     .replace("LOOK", LOOK)
 )
 
@@ -271,7 +275,7 @@ def compose(
         words.append("else sudo_grants")
     words += ["fi"]
     if not become:
-        words.append("why='the inventory does not let the audit become root'")
+        words.append(f"why='{_FORBIDDEN}'")
     detect = [f"role {role} {' '.join(files)}" for role, files in ROLE_FILES.items()]
     promise = [f'roles="${{roles}}{role} "' for role in promised]
     words += ["{", *detect, *promise, "} >/dev/null"]
@@ -436,9 +440,8 @@ def _silence(ask: Ask, frame: _Frame) -> str:
     if code == "password":
         return f"only root may run `{ask.short}`, and sudo asks for a password that was not given"
     if code:
-        return (
-            f"only root may run `{ask.short}`: {detail or 'this account is not root'}; --sudoers prints the line for it"
-        )
+        lets = "" if detail in (_FORBIDDEN, _LEFT_BEHIND) else "; --sudoers prints the line for it"
+        return f"only root may run `{ask.short}`: {detail or 'this account is not root'}{lets}"
     if len(frame.out.removesuffix(_WHOLE)) > ask.limit:
         return f"`{ask.short}` said more than {ask.limit} bytes"
     if ask.root and status != 0 and re.match(r"sudo: |Sorry, ", said):

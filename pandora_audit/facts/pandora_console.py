@@ -135,9 +135,9 @@ class PandoraDatabase(Fact):
         answer = self.answers[_KEY]
         if answer.silence.startswith("not asked"):
             raise NotApplicable("the machine is not the database's, and audit_db_options names no way to it")
-        lines = [tuple(map(_plain, line.split("\t"))) for line in answer.lines]
         if answer.silence.endswith("everything as root"):
             raise NotObserved(NOBODY_ASKED_THE_DATABASE)
+        lines = [tuple(map(_plain, line.split("\t"))) for line in answer.lines]
         errors = answer.err.decode("utf-8", "backslashreplace").strip().splitlines()
         if not any(line[0].endswith(".") for line in lines):
             raise NotObserved(f"the database told nothing: {errors[0][:300] if errors else f'exit {answer.status}'}")
