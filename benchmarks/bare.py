@@ -1,6 +1,6 @@
-"""The least that paramiko needs to bring home what our first trip asks: the limit to measure ours against.
+"""The least that paramiko needs to bring home what our trips ask: the limit to measure ours against.
 
-One connection with the host key verified, one command, its output unpacked. Nothing bounded, nothing explained.
+One connection with the host key verified, the same commands, their output unpacked. Nothing bounded or explained.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Bare:
         self._key = paramiko.Ed25519Key.from_private_key_file(str(key))
         self._known_hosts = str(known_hosts)
 
-    def ask(self, user: str, address: str, command: str) -> bytes:
-        """The output of the command, unpacked."""
+    def ask(self, user: str, address: str, *trips: tuple[str, bytes]) -> list[bytes]:
+        """The output of each command, which reads these bytes, unpacked."""
         sock = Quick(socket.AF_INET, socket.SOCK_STREAM)
         sock.connect((address, 22))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -37,7 +37,11 @@ class Bare:
             client.load_host_keys(self._known_hosts)
             client.set_missing_host_key_policy(paramiko.RejectPolicy())
             client.connect(address, 22, user, pkey=self._key, sock=sock, allow_agent=False, look_for_keys=False)
-            stdin, stdout, _stderr = client.exec_command(command)
-            stdin.channel.shutdown_write()
-            packed = stdout.read()
-        return gzip.decompress(packed.partition(b" gzip\n")[2])
+            return [_said(client, *trip) for trip in trips]
+
+
+def _said(client: paramiko.SSHClient, command: str, words: bytes) -> bytes:
+    stdin, stdout, _stderr = client.exec_command(command)
+    stdin.channel.sendall(words)
+    stdin.channel.shutdown_write()
+    return gzip.decompress(stdout.read().partition(b" gzip\n")[2])

@@ -121,13 +121,13 @@ def agree(stock: Form, ours: Form) -> str:
 
 def trips(host: lab.Host, form: Form) -> tuple[int, int]:
     """Connections and commands that the host's sshd saw during a run (P1)."""
-    before = _sshd_saw(host)
+    before = sshd_saw(host)
     form.run()
-    after = _sshd_saw(host)
+    after = sshd_saw(host)
     return after[0] - before[0], after[1] - before[1]
 
 
-def _sshd_saw(host: lab.Host) -> tuple[int, int]:
+def sshd_saw(host: lab.Host) -> tuple[int, int]:
     journal = host.run("journalctl --sync; journalctl -o cat _COMM=sshd").stdout
     return journal.count("Accepted publickey for audit"), len(re.findall(r"Starting session: \w+ ", journal))
 
@@ -159,7 +159,7 @@ def gathering(host: lab.Host, known_hosts: Path) -> tuple[Callable[[], Cost], Ca
 
     def least() -> Cost:
         began = time.monotonic()
-        output = bare.ask("audit", host.address, command)
+        [output] = bare.ask("audit", host.address, (command, b""))
         took = time.monotonic() - began
         if any(f"\n.{ask.key} ".encode() not in output for ask in asks):
             raise RuntimeError(f"bare: not all was answered: {output[-500:]!r}")

@@ -276,7 +276,7 @@ def _fill(step: _Step, below: list[Path], new: Path) -> None:
         (new / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, new / name)
     suite = dict(step.environment)["LAB_SUITE"]
-    (new / "build.sources").write_text(_sources(suite))
+    (new / "build.sources").write_text(sources(suite))
     if not below:
         _debootstrap(step.layer, new)
     packages = step.layer.packages if below else ""
@@ -320,7 +320,7 @@ def _explain(failure: LabError | OSError, step: _Step) -> NoReturn:
     raise LabError(f"The image {step.name} could not be built: {end}") from failure
 
 
-def _sources(suite: str) -> str:
+def sources(suite: str) -> str:
     """This machine's own Debian sources (or the deb822 file that LAB_SOURCES names), for the suite."""
     source = Path(os.environ.get("LAB_SOURCES", "/etc/apt/sources.list.d/debian.sources"))
     text = source.read_text() if source.exists() else ""

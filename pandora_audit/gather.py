@@ -146,9 +146,9 @@ def ask_machine(plan: Plan, network: Network, password: Callable[[], str | None]
     try:
         _speaks(plan.target.shell, connection.wire)
         _ask(machine, plan.questions, connection, password, first=True)
-        further = _further(plan.kinds, machine)
-        if further:
-            _ask(machine, further, connection, password, first=False)
+        beyond = further(plan.kinds, machine)
+        if beyond:
+            _ask(machine, beyond, connection, password, first=False)
     except NotObserved as silent:
         machine.silence = silent.reason
     finally:
@@ -168,7 +168,7 @@ def _speaks(shell: Shell, wire: Wire) -> None:
         )
 
 
-def _further(facts: Iterable[type[Fact]], machine: Machine) -> tuple[Question, ...]:
+def further(facts: Iterable[type[Fact]], machine: Machine) -> tuple[Question, ...]:
     """The questions of the second trip. A fact that cannot tell its own says so again when it is read."""
     found: list[Question] = []
     for kind in facts:

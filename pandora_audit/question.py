@@ -70,8 +70,8 @@ class Ask:
         ps: instead of both, a PowerShell text: the question is asked of Windows machines, and of no other. What
             leaves the host is what it writes; it filters by itself. Its first line is a comment that names it.
         root: whether only root gets the whole answer.
-        if_all: asked as root of an account that may do everything anyway, otherwise as that account itself. No
-            sudoers file names it: what it runs could be turned into a root shell.
+        if_all: asked as root, and only of an account that may do everything anyway. No sudoers file names it: what it
+            runs could be turned into a root shell.
         seconds: the time limit on the host.
         limit: how many bytes of standard output leave the host.
         stdin: what the program reads; the only way for a secret or a word list to reach a host.

@@ -265,6 +265,10 @@ while (/\G./gcs and pos() -= 1, 1) {{
 print $said;
 """,
 )
+NOBODY_ASKED_THE_DATABASE = (
+    "nobody asked the database: make the audit's own account there (--database-account) and promise audit_db_options, "
+    "or let the audit become root"
+)
 # A server that hangs is left after so many seconds.
 _SQL = ("--batch", "--skip-column-names", "--connect-timeout=5")
 # What the client shows of these variables and options is a password.

@@ -36,6 +36,9 @@ _IN_ROOT = "/usr/bin/env -C /"
 _WHOLE = b"\n.\n"
 # What sudo says of itself where it goes on all the same.
 _SUDO_CHATTER = re.compile(rb"^sudo: (?:unable to resolve host |setrlimit\().*\n?", re.M)
+# Why nothing is asked as root, where no line of sudoers would help.
+_FORBIDDEN = "the inventory does not let the audit become root"
+_LEFT_BEHIND = "sudo did not end when it was last asked"
 _KEY = re.compile(r"[a-z0-9][a-z0-9.@_-]*")
 
 ROLES = "roles"
@@ -92,7 +95,7 @@ r() {
     P:*) q with_password "$@" ;;
     *) no "denied $why"; return ;;
   esac
-  [ "$rc" != - ] || all='' free=$nl paid=$nl why='sudo did not end when it was last asked'
+  [ "$rc" != - ] || all='' free=$nl paid=$nl why='LEFT_BEHIND'
 }
 # How sudo lets this account run a command: N (no password), P or not at all.
 may() {
@@ -100,15 +103,16 @@ may() {
   case "$paid" in *"$nl$*$nl"*) how=P ;; esac
   case "$free" in *"$nl$*$nl"*) how=N ;; esac
 }
-# A question asked as root only where that is no further privilege: of root, and of who may run everything.
+# A question asked only where being root is no further privilege: of root, and of who may run everything.
 x() {
   key=$1 sec=$2 lim=$3 keep=$4 feed=$5
   shift 5
   set -- timeout -s KILL "$sec" "$@"
   case $by:$all:$pw in
+    root:*) q "$@" ;;
     *:N:*) q sudo -n "$@" ;;
     *:P:?*) q with_password "$@" ;;
-    *) q "$@" ;;
+    *) no all ;;
   esac
 }
 # A program never reads beyond its own share of our stdin, nor leaves any of it to the next.
@@ -213,6 +217,7 @@ role() {
 say() { printf '@%s 0\\n' "$1"; printf '%s\\n' "$2" | sed 's/^/o/'; printf '.%s 0 0\\n' "$1"; }
 """.replace("ERRBYTES", str(_ERR_BYTES))
     .replace("IN_ROOT", _IN_ROOT)
+    .replace("LEFT_BEHIND", _LEFT_BEHIND)
     .replace("LOOK", LOOK)
 )
 
@@ -267,7 +272,7 @@ def compose(
         words.append("else sudo_grants")
     words += ["fi"]
     if not become:
-        words.append("why='the inventory does not let the audit become root'")
+        words.append(f"why='{_FORBIDDEN}'")
     detect = [f"role {role} {' '.join(files)}" for role, files in ROLE_FILES.items()]
     promise = [f'roles="${{roles}}{role} "' for role in promised]
     words += ["{", *detect, *promise, "} >/dev/null"]
@@ -438,10 +443,13 @@ def _silence(ask: Ask, frame: _Frame) -> str:
         return f"not asked: the machine runs Windows, and `{ask.short}` is for Unix"
     if code == "unbounded":
         return f"`{ask.short}` was not asked: the machine has no `timeout`, which would end it"
+    if code == "all":
+        return f"`{ask.short}` is asked only of an account that may do everything as root"
     if code == "password":
         return f"only root may run `{ask.short}`, and sudo asks for a password that was not given"
     if code:
-        return f"only root may run `{ask.short}`: {detail or 'this account is not root'}"
+        lets = "" if detail in (_FORBIDDEN, _LEFT_BEHIND) else "; --sudoers prints the line for it"
+        return f"only root may run `{ask.short}`: {detail or 'this account is not root'}{lets}"
     if len(frame.out.removesuffix(_WHOLE)) > ask.limit:
         return f"`{ask.short}` said more than {ask.limit} bytes"
     if ask.root and status != 0 and re.match(r"sudo: |Sorry, ", said):

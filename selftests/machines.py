@@ -125,7 +125,7 @@ class Table:
             if "then" in row:
                 host.run(self._whole(row["then"]), timeout=60)
             if "database" in row:
-                _database_account(host, row["database"], row.get("as", "audit"))
+                database_account(host, row["database"], row.get("as", "audit"))
             host.port = port
             return self._answers(host, _target(host, row, baseline), row.get("password"))
 
@@ -157,14 +157,14 @@ def _each_image(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 # Where the account that audits finds its way into the database.
-_OPTIONS = "/etc/pandora-audit.cnf"
+OPTIONS = "/etc/pandora-audit.cnf"
 
 
-def _database_account(host: lab.Host, kind: str, account: str) -> None:
+def database_account(host: lab.Host, kind: str, account: str) -> None:
     # Where the server has no schema of Pandora FMS, its views cannot be made, and the others can.
     client = "$(command -v mariadb || command -v mysql) --force"
     host.run(client, input=commands.database_account(kind, account, "pandora"), timeout=60, check=False)
-    host.write(_OPTIONS, f"[client]\nuser={account}\n", mode=0o600, owner=account)
+    host.write(OPTIONS, f"[client]\nuser={account}\n", mode=0o600, owner=account)
 
 
 def _listen(host: lab.Host, port: int) -> None:
@@ -190,7 +190,7 @@ def _promise(value: str | list[str], host: lab.Host) -> str | tuple[str, ...]:
     if not isinstance(value, str):
         return tuple(str(_promise(each, host)) for each in value)
     if value == "OPTIONS":
-        return _OPTIONS
+        return OPTIONS
     if value == "CA":
         return str(images.tls() / "ca.pem")
     return _lab_key() if value == "LAB" else value.replace("ADDRESS", host.address).replace("ROOT", str(ROOT))

@@ -3,56 +3,94 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import os
+import re
 import socket
 import ssl
 import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import machines
 import pytest
-from judging import ask, controls, judge
+from judging import ask, controls, judge, plan
 from machines import TABLES
 from running import run, terminal
 
 import lab
 from lab import deployment, images, recipes
+from pandora_audit import commands
 from pandora_audit.finding import Finding
+from pandora_audit.promises import Promises
 from pandora_audit.target import Target
 from pandora_audit.transport import Options
+from pandora_audit.verdict import Word
 
 ROLES = [name for name, layer in recipes.LAYERS.items() if layer.services and not name.startswith("common")]
-CONTROLS = controls("tests_ssh")
-# An audit logs in and uses sudo: these tell of it. What systemd keeps of a login is no file of its own choosing.
-LOGS = (
-    "/var/log/journal/",
-    "/var/log/auth.log",
-    "/var/log/secure",
-    "/var/log/syslog",
-    "/var/log/messages",
-    "/var/log/user.log",
-    "/var/log/cron.log",
-    "/var/log/sudo.log",
-    "/var/log/lastlog",
-    "/var/log/wtmp",
-    "/var/log/wtmpdb",
-    "/var/lib/wtmpdb/",
-    "/var/lib/lastlog/",
-    "/var/log/btmp",
+CONTROLS = controls()
+SSH = controls("tests_ssh")
+# EndPoints, too, are held to all of the guide.
+ESTATE = {"scope": ("estate", "test")}
+# An audit logs in and uses sudo, visits the console, and asks Tentacle, the database and dnf: these tell of it. What
+# systemd keeps of a login is no file of its own choosing, nor what a database does with its tables when it is asked.
+LOGS = re.compile(
+    r"/var/log/(journal/.*|(auth|syslog|messages|user|cron|sudo|daemon)(\.log)?|secure|lastlog|wtmp|wtmp\.?db|btmp)"
+    r"|/var/lib/(wtmpdb|lastlog)/.*|/var/log/((apache2|nginx|httpd)/[a-z_.]+|mysql/error\.log|pandora/tentacle\.log)"
+    r"|/var/log/(dnf(\.librepo|\.rpm)?|hawkey)\.log|/var/lib/rpm/rpmdb\.sqlite-(shm|wal)"
+    r"|/var/lib/mysql/(#.*|.*\.(ibd|MA[DI])|(undo|ib)[a-z_0-9]*)"
 )
+# What sudo, sshd, Tentacle and databases say of whom they turn away. That no certificate came is no login.
+REFUSED = re.compile(
+    r"not allowed|NOT in sudoers|password is required|incorrect password|authentication failure|Failed \w+ for"
+    r"|Invalid user|Access denied|(?i:tentacle.*(password|authenticat))"
+)
+# Who audits stands in what these say.
+OF_THE_ACCOUNT = {"system.audit-account"}
+DATABASES = {"database": "mariadb", "database-trixie": "mariadb", "database-mysql9": "mysql"}
+# Agents report when their time has come, and MySQL tidies up; halted, they are there and write nothing.
+RESTLESS = {"agent": ["pandorafms-agent"], "agent6": ["pandorafms-agent"]}
 # Side by side: each waits for its services, and to be quiet, more than it computes.
 _POOL = ThreadPoolExecutor(4)
 _HOSTS: dict[tuple[str, bool], Future[lab.Host]] = {}
-_AUDITS: dict[tuple[str, bool], Future[tuple[str, dict[str, Finding], set[str]]]] = {}
+_AUDITS: dict[tuple[str, bool], Future[Audited]] = {}
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What audits of a host, one after the other, found and left.
+
+    Attributes:
+        failed: the units that had failed before.
+        by_all: the findings of an account that may do everything.
+        by_least: of one that may do what --sudoers and --database-account print.
+        by_nobody: of one without privilege; of stock hosts only, which have what it could overlook.
+        changed: the files that changed meanwhile.
+        refused: what the host's logs say of whom it turned away.
+    """
+
+    failed: str
+    by_all: dict[str, Finding]
+    by_least: dict[str, Finding]
+    by_nobody: dict[str, Finding]
+    changed: set[str]
+    refused: list[str]
 
 
 def begin(name: str, hardened: bool) -> Future[lab.Host]:
     if (name, hardened) not in _HOSTS:
         _HOSTS[name, hardened] = _POOL.submit(lab.boot, name, hardened=hardened)
     return _HOSTS[name, hardened]
+
+
+def begin_audit(name: str, hardened: bool) -> Future[Audited]:
+    if (name, hardened) not in _AUDITS:
+        _AUDITS[name, hardened] = _POOL.submit(audited, name, hardened)
+    return _AUDITS[name, hardened]
 
 
 def booted(name: str, hardened: bool = False) -> lab.Host:
@@ -68,12 +106,13 @@ def booted(name: str, hardened: bool = False) -> lab.Host:
 def _ahead(request: pytest.FixtureRequest) -> Iterator[None]:
     """Boot and audit what the selected tests need, ahead of them; no host and no thread stays."""
     items = [item for item in request.session.items if item.module is request.module and hasattr(item, "callspec")]
-    audits = [item.callspec.params for item in items if item.originalname == AUDIT.__name__]
+    told = [item.callspec.params for item in items if item.originalname in AUDITED]
+    audits = [(params["name"], params.get("hardened", False)) for params in told]
     if audits and not lab.available():
-        for params in audits:
-            begin(params["name"], params["hardened"])
-        for params in audits:
-            _AUDITS[params["name"], params["hardened"]] = _POOL.submit(audited, params["name"], params["hardened"])
+        for name, hardened in audits:
+            begin(name, hardened)
+        for name, hardened in audits:
+            begin_audit(name, hardened)
     yield
     _POOL.shutdown(cancel_futures=True)
     with ThreadPoolExecutor(4) as pool:
@@ -92,45 +131,116 @@ def settle(host: lab.Host) -> None:
 
 
 def changed(host: lab.Host) -> set[str]:
-    return {path for path in host.changed_files() if not path.startswith(LOGS)}
+    return {path for path in host.changed_files() if not LOGS.fullmatch(path)}
 
 
-def audited(name: str, hardened: bool) -> tuple[str, dict[str, Finding], set[str]]:
-    """Which units had failed, what an audit found, and what it changed."""
+def audited(name: str, hardened: bool) -> Audited:
     host = begin(name, hardened).result()
     failed = host.run("systemctl --failed --no-legend --plain").stdout
-    # Agents report when their time has come, and MySQL tidies up; halted, they are there and write nothing.
+    target = Target(name=host.name, address=host.address, port=host.port, user="audit", promises=Promises.read(ESTATE))
+    least = introduced(host, target, DATABASES.get(name))
     for service in RESTLESS.get(name, ()):
         host.run(f"systemctl kill --signal=STOP {service}")
     settle(host)
-    known = host.root.parent / "known_hosts"
-    known.write_text(host.known_hosts)
-    target = Target(name=host.name, address=host.address, user="audit", port=host.port, become=True)
-    machine = ask(target, CONTROLS.values(), Options(known_hosts=known, identity_file=host.key))
+    refused(host)
+    nobody = dataclasses.replace(target, user="nosudo")
+    by_all, by_least = (findings(host, each) for each in (target, least))
+    said = refused(host)
+    by_nobody = {} if hardened else findings(host, nobody)
+    # Whether it may use sudo, it has to ask.
+    said += [line for line in refused(host) if "COMMAND=list" not in line]
     traces = changed(host)
     for service in RESTLESS.get(name, ()):
         host.run(f"systemctl kill --signal=CONT {service}")
-    return failed, judge(machine, CONTROLS), traces
+    return Audited(failed, by_all, by_least, by_nobody, traces, said)
+
+
+def introduced(host: lab.Host, target: Target, kind: str | None) -> Target:
+    """The host's new account that may do what is printed and nothing else, there and in its database of this kind."""
+    host.run("useradd -m -s /bin/bash least && cp -a ~nosudo/.ssh ~least && chown -R least:least ~least/.ssh")
+    promises = ESTATE
+    if kind is not None:
+        machines.database_account(host, kind, "least")
+        promises = {**ESTATE, "db_options": (machines.OPTIONS, "test")}
+    least = dataclasses.replace(target, user="least", promises=Promises.read(promises))
+    printed = commands.sudoers([plan(least, CONTROLS.values())], "least")
+    host.write("/etc/sudoers.d/least", printed, mode=0o440)
+    return least
+
+
+def findings(host: lab.Host, target: Target) -> dict[str, Finding]:
+    """What an audit by this account finds, at the level of everything."""
+    known = host.root.parent / f"known-{target.user}"
+    known.write_text(host.known_hosts)
+    machine = ask(target, CONTROLS.values(), Options(known_hosts=known, identity_file=host.key))
+    assert not machine.silence
+    return judge(machine, CONTROLS, "strict")
+
+
+def refused(host: lab.Host) -> list[str]:
+    """What the logs have said since the last call of who was turned away."""
+    host.run("journalctl --sync")
+    journal = host.run("journalctl -o cat --cursor-file=/run/cursor", check=False).stdout
+    files = host.run("cd /var/log; cat mysql/*.log pandora/tentacle.log 2>/dev/null", check=False).stdout
+    return [line for line in (journal + files).splitlines() if REFUSED.search(line) and "COMMAND=/" not in line]
 
 
 @pytest.mark.parametrize("hardened", [False, True], ids=["stock", "hardened"])
 @pytest.mark.parametrize("name", ROLES)
 def test_an_audit_changes_nothing_on_a_host_whose_services_run(name: str, hardened: bool) -> None:
     booted(name, hardened)
-    failed, found, traces = _AUDITS[name, hardened].result()
-    assert failed == ""
-    assert not {control for control, finding in found.items() if finding.fault}
-    assert traces == set()
+    seen = begin_audit(name, hardened).result()
+    assert seen.failed == ""
+    assert not {control for control, finding in seen.by_all.items() if finding.fault}
+    assert seen.changed == set()
+    assert seen.refused == []
 
 
-AUDIT = test_an_audit_changes_nothing_on_a_host_whose_services_run
+@pytest.mark.parametrize("hardened", [False, True], ids=["stock", "hardened"])
+@pytest.mark.parametrize("name", ROLES)
+def test_an_audit_a_little_later_by_what_is_printed_tells_the_same(name: str, hardened: bool) -> None:
+    """Neither the time nor the privilege beyond the printed lines changes a verdict, or a word of it."""
+    booted(name, hardened)
+    seen = begin_audit(name, hardened).result()
+    first, second = (
+        {
+            control: (found.word, found.expected, "" if control in OF_THE_ACCOUNT else found.told)
+            for control, found in findings.items()
+        }
+        for findings in (seen.by_all, seen.by_least)
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_nothing_passes_by_ignorance(name: str) -> None:
+    booted(name)
+    seen = begin_audit(name, hardened=False).result()
+    greener = {
+        control: found.told
+        for control, found in seen.by_nobody.items()
+        if found.word is Word.COMPLIANT and seen.by_all[control].word is not Word.COMPLIANT
+    }
+    assert greener == {}
+    reasons = [found.reason for found in seen.by_nobody.values()]
+    assert not [reason for reason in reasons if "is asked only of" in reason or "Access denied" in reason]
+    unseen = [reason for reason in reasons if reason.startswith("only root may run")]
+    assert unseen
+    assert all(reason.endswith("--sudoers prints the line for it") for reason in unseen)
+
+
+AUDITED = {
+    test_an_audit_changes_nothing_on_a_host_whose_services_run.__name__,
+    test_an_audit_a_little_later_by_what_is_printed_tells_the_same.__name__,
+    test_nothing_passes_by_ignorance.__name__,
+}
 
 
 def test_the_ssh_chapter_is_proven_both_ways_on_every_image() -> None:
     table = TABLES["ssh_images"]
     bases = [name for name, layer in recipes.LAYERS.items() if layer.suite]
     seen = {(table.machines[name]["image"], each, table.machines[name]["expect"][each]) for name, each in table.rows}
-    assert {(image, each, verdict) for image in (*bases, *ROLES) for each in CONTROLS for verdict in "CN"} <= seen
+    assert {(image, each, verdict) for image in (*bases, *ROLES) for each in SSH for verdict in "CN"} <= seen
 
 
 # role, hardened, path, mode owner:group
@@ -175,10 +285,6 @@ def test_files_have_the_owners_and_modes_of_the_installers(name: str, hardened: 
 )
 def test_processes_look_like_the_vendors(name: str, hardened: bool, process: str) -> None:
     assert process in booted(name, hardened).run("ps -eo ruser:16,args | tr -s ' '").stdout
-
-
-RESTLESS = {"agent": ["pandorafms-agent"], "agent6": ["pandorafms-agent"], "database-mysql9": ["mysql"]}
-DATABASES = ["database", "database-trixie", "database-mysql9"]
 
 
 @pytest.mark.parametrize("name", DATABASES)

@@ -355,7 +355,19 @@ def test_only_what_sudo_lists_is_asked(case: str, password: str | None, tmp_path
 def test_a_password_is_offered_once_and_a_refusal_stands(tmp_path: Path) -> None:
     answers, calls = by_sudo(tmp_path, "sudo: no\nsudo: a password is required", "wrong")
     assert calls == ["-k -n -l", "-k -S -p  -l"]
-    assert answers["a"].silence == "only root may run `cat /dev/null`: sudo: a password is required"
+    silence = "only root may run `cat /dev/null`: sudo: a password is required; --sudoers prints the line for it"
+    assert answers["a"].silence == silence
+
+
+@pytest.mark.parametrize("says", [f"{HEAD}    (root) NOPASSWD: {EXACT}\n", f"{HEAD}    (ALL) ALL\n", "sudo: no\n"])
+def test_what_could_become_root_is_asked_only_of_who_is_root_anyway(says: str, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text(says)
+    folder = tools(
+        tmp_path / "bin", id="echo 1000", sudo=f'case "$*" in *-l*) cat {tmp_path}/list ;; *) exit 9 ;; esac'
+    )
+    made = script.compose([Ask(key="a", argv=CAT, if_all=True)], marker=MARKER)
+    answers = script.parse(raw(with_path(made, f"{folder}:/usr/bin:/bin")), made)
+    assert answers["a"].silence == "`cat /dev/null` is asked only of an account that may do everything as root"
 
 
 def test_a_sudo_that_hangs_is_left_behind(tmp_path: Path) -> None:

@@ -21,7 +21,14 @@ from pandora_audit.formats.my_cnf import Option
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.promises import Promises
 from pandora_audit.question import Answer, Ask, NotObserved, Question, Role, Unreadable
-from pandora_audit.questions import HIDDEN_OPTIONS, TCP_LISTENERS, TCP_OWNERS, sql, sql_as_root
+from pandora_audit.questions import (
+    HIDDEN_OPTIONS,
+    NOBODY_ASKED_THE_DATABASE,
+    TCP_LISTENERS,
+    TCP_OWNERS,
+    sql,
+    sql_as_root,
+)
 from pandora_audit.script import PRIVILEGE
 from pandora_audit.verdict import NotApplicable, ToDecide
 
@@ -165,10 +172,7 @@ class Mysql(Fact):
         if self.seen.promises.db_options is not None:
             return self.answers[key]
         if f"{_SERVER.key}@{key}" not in self.answers:
-            raise NotObserved(
-                "nobody asked the database: make the audit's own account there (--database-account) and promise "
-                "audit_db_options, or let the audit become root"
-            )
+            raise NotObserved(NOBODY_ASKED_THE_DATABASE)
         return self.answers[f"{_SERVER.key}@{key}"]
 
     @cached_property

@@ -20,7 +20,7 @@ from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.promises import Promises
 from pandora_audit.question import Ask, NotObserved, Question, Role, Unreadable
-from pandora_audit.questions import CONSOLES
+from pandora_audit.questions import CONSOLES, NOBODY_ASKED_THE_DATABASE
 from pandora_audit.verdict import NotApplicable, ToDecide, UnmetEdition
 
 # Published with the product: the seeded administrator's password as it is stored now and as it was, and its API token.
@@ -191,6 +191,8 @@ class PandoraDatabase(Fact):
         answer = self.answers[_KEY]
         if answer.silence.startswith("not asked"):
             raise NotApplicable("the machine is not the database's, and audit_db_options names no way to it")
+        if answer.silence.endswith("everything as root"):
+            raise NotObserved(NOBODY_ASKED_THE_DATABASE)
         lines = [tuple(map(_plain, line.split("\t"))) for line in answer.lines]
         errors = answer.err.decode("utf-8", "backslashreplace").strip().splitlines()
         if not any(line[0].endswith(".") for line in lines):

@@ -70,7 +70,8 @@ _PROCESS = Ask(
     '[ -r $f ] && read -r p <$f && stat -c "pidfile=$p:%.3Y" $f && break; done; true',
 )
 _BANNER = Ask(key="banner-file", sh="head -c 8192 /etc/issue.net")
-_PORT_22 = Probe(key="port-22", kind=ProbeKind.BANNER, port=22)
+# As long as other ports are given: a filter keeps silent.
+_PORT_22 = Probe(key="port-22", kind=ProbeKind.BANNER, port=22, seconds=2)
 
 # Contexts beyond this many are not asked one by one; the written configuration is judged for them.
 _MOST_CONTEXTS = 24
