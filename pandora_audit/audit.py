@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from pandora_audit.exceptions import Leftover, SiteException
 from pandora_audit.fact import Fact, known_facts
 from pandora_audit.finding import Finding
 from pandora_audit.gather import Gathering, Machine, Plan, ask_machine
-from pandora_audit.promises import Promises
+from pandora_audit.promises import PREFIX, Promises
 from pandora_audit.question import Answer, NotObserved, Role
 from pandora_audit.record import Recorder, replayed
 from pandora_audit.target import Target
@@ -179,11 +180,28 @@ class Audit:
 
     def conclude(self, control: Control, arguments: Mapping[str, object], raised: BaseException | None) -> Finding:
         found = finding.conclude(control, self._subject, arguments, raised, self.exceptions, self._day)
+        if found.word is Word.TO_DECIDE:
+            found = dataclasses.replace(found, reason=found.reason + self._drafts(found.reason))
         if not control.attestable or found.word not in (Word.NOT_COMPLIANT, Word.TO_DECIDE):
             return found
         held = attestations.current(self.attestations, control.id, self._subject, self._day)
         beside = f"{held}; without it: {found.told}"
         return dataclasses.replace(found, word=Word.ATTESTED, reason=beside, observed="") if held else found
+
+    def _drafts(self, reason: str) -> str:
+        """Where the inventory holds drafts of the promises that a reason names."""
+        if self.deployment is not None:
+            of = [share.promises for share in self.members.get(self.deployment.name, ())]
+        else:
+            of = [self.machine.target.promises] if self.machine else []
+        drafts = {name: where for each in reversed(of) for name, where in each.unapproved}
+        named = [drafts[name] for name in dict.fromkeys(re.findall(r"audit_([a-z_]+)", reason)) if name in drafts]
+        return f" ({', '.join(named)}: a draft that nobody has approved)" if named else ""
+
+    @property
+    def unapproved(self) -> dict[str, str]:
+        """The drafted promises that nobody has approved, by the place of their line."""
+        return {where: f"{PREFIX}{name}" for target in self.targets for name, where in target.promises.unapproved}
 
     @property
     def _subject(self) -> str:

@@ -88,6 +88,10 @@ def notes(audit: Audit, today: datetime.date) -> list[str]:
     for host, roles in sorted(audit.unpromised.items()):
         if roles:
             found.append(f"{host} plays {', '.join(roles)}, which the inventory does not promise")
+    if drafts := audit.unapproved:
+        some = ", ".join(sorted(set(drafts.values())))
+        place = min(drafts, key=lambda place: (place.rpartition(":")[0], len(place), place))
+        found.append(f"{len(drafts)} drafted lines wait for an approved-by and promise nothing ({place} …): {some}")
     for leftover in audit.leftovers(today):
         entry = leftover.entry
         found.append(f"{entry.where}: the exception for {entry.control} on {entry.host} {leftover.why}")
