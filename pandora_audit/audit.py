@@ -199,6 +199,11 @@ class Audit:
         return f" ({', '.join(named)}: a draft that nobody has approved)" if named else ""
 
     @property
+    def roles(self) -> dict[str, frozenset[Role]]:
+        """The roles that each host plays or is promised to play."""
+        return {share.host: share.roles for shares in self.members.values() for share in shares}
+
+    @property
     def unapproved(self) -> dict[str, str]:
         """The drafted promises that nobody has approved, by the place of their line."""
         return {where: f"{PREFIX}{name}" for target in self.targets for name, where in target.promises.unapproved}

@@ -34,7 +34,7 @@ ROOMS = (
     ("record", "commands", "backend", "verdicts"),
     ("audit",),
     ("items",),
-    ("report", "loop", "fixtures"),
+    ("report", "loop", "fixtures", "draft"),
     ("plugin", "cli"),
 )
 ROOM_OF = {name: number for number, room in enumerate(ROOMS) for name in room}

@@ -37,8 +37,10 @@ def summary(audit: Audit, today: datetime.date, *, verbose: bool = False) -> Ite
         if word is Word.EDITION:
             yield from grouped(findings, Word.NOT_ASSESSED)
             yield from grouped(findings, Word.TO_DECIDE)
-    if made := worklist.changes(audit.counted):
-        yield worklist.headline(made), [printable(one_line(str(each))) for each in made]
+    made = worklist.changes(audit.counted, audit.roles)
+    for what, some in (("", worklist.own(made)), ("as the installer left it: ", worklist.left(made))):
+        if some:
+            yield what + worklist.headline(some), [printable(one_line(str(each))) for each in some]
     if remarks := notes(audit, today):
         yield "notes", remarks
     lines = [line for table in tables(audit) for line in _table(*table)]
