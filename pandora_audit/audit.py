@@ -47,6 +47,17 @@ class Settings:
     password: Callable[[], str | None] = lambda: None
 
 
+@dataclass(frozen=True)
+class Took:
+    """How long a machine took, and the questions that took it the longest: seconds and question."""
+
+    seconds: float
+    slowest: tuple[tuple[float, str], ...]
+
+
+_SLOWEST = 3
+
+
 @dataclass(kw_only=True)
 class Audit:
     """The state of a run.
@@ -59,6 +70,7 @@ class Audit:
         across: the facts of deployments that this run needs.
         shares: what the hosts of each deployment told of each of them, by (deployment, fact).
         members: the hosts of each deployment, as shares without a value.
+        took: how long each machine that answered took.
         machine: the one in hand; others are not kept.
         deployment: the one in hand, after all machines.
         partial: why the run did not reach its end; empty when it did.
@@ -72,6 +84,7 @@ class Audit:
     across: frozenset[type[Across]] = frozenset()
     shares: dict[tuple[str, str], list[Share]] = field(default_factory=dict)
     members: dict[str, list[Share]] = field(default_factory=dict)
+    took: dict[str, Took] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     unpromised: dict[str, tuple[Role, ...]] = field(default_factory=dict)
     unwritten: list[str] = field(default_factory=list)
@@ -149,6 +162,9 @@ class Audit:
         """Take from the machine what its deployment needs, before it is forgotten."""
         target = machine.target
         self.asked_at = max(self.asked_at, machine.asked_at)
+        if not machine.silence:
+            answers = sorted(machine.answers.values(), key=lambda answer: (-answer.seconds, answer.key))[:_SLOWEST]
+            self.took[target.name] = Took(machine.seconds, tuple((each.seconds, each.question) for each in answers))
         roles = frozenset(role for role, state in machine.roles.items() if state.state == "present")
         roles |= target.promised or frozenset()
         hidden = frozenset(role for role, state in machine.roles.items() if state.state == "hidden") - roles

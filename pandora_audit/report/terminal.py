@@ -6,6 +6,7 @@ import datetime
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
+from pandora_audit import eol
 from pandora_audit.audit import Audit
 from pandora_audit.finding import Finding
 from pandora_audit.items import accepted, advice
@@ -94,6 +95,8 @@ def notes(audit: Audit, today: datetime.date) -> list[str]:
         some = ", ".join(sorted(set(drafts.values())))
         place = min(drafts, key=lambda place: (place.rpartition(":")[0], len(place), place))
         found.append(f"{len(drafts)} drafted lines wait for an approved-by and promise nothing ({place} …): {some}")
+    if old := eol.stale(today):
+        found.append(f"{', '.join(old)}: the end-of-life table here has not been looked at for half a year")
     for leftover in audit.leftovers(today):
         entry = leftover.entry
         found.append(f"{entry.where}: the exception for {entry.control} on {entry.host} {leftover.why}")

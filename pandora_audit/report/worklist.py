@@ -14,7 +14,7 @@ from pandora_audit.report import installer
 from pandora_audit.verdict import Word
 
 _MOST_NAMED = 4
-_EDITION = "What only the Enterprise edition has: move to it, or have the risks accepted"
+_EDITION = "Move to the edition that has the means, or have the risks accepted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,11 @@ class Change:
     @property
     def severity(self) -> Severity:
         return max(found.control.severity for found in self.findings)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it is severe, and done by an administrator alone: another edition has to be bought."""
+        return self.severity >= Severity.HIGH and self.what != _EDITION
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -119,6 +124,8 @@ def order() -> Mapping[str, tuple[str, ...]]:
 
 def _first(change: Change, others: Iterable[Change]) -> list[Change]:
     """The jobs that must be done before one, where they are to be done at all."""
+    if change.what == _EDITION:
+        return []
     needed = {first for control in change.controls for first in order().get(control, ())} - {*change.controls}
     return [each for each in others if each is not change and needed & set(each.controls)]
 
