@@ -25,7 +25,9 @@ from pandora_audit.verdict import NotApplicable
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. The exit status: 0 done, 1 a machine could not tell, 2 used wrongly."""
     parser = argparse.ArgumentParser(
-        prog="pandora-audit", description="Beside the audit: pytest runs the audit itself."
+        prog="pandora-audit",
+        description="What is done beside the audit itself, which pytest runs: pytest --hosts=ops@10.0.0.5",
+        epilog="Exit status: 0 done; 1 a machine could not tell something, which is named; 2 used wrongly.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_init(commands.add_parser("init", help="draft a site: an inventory of what these machines show"))
@@ -79,6 +81,7 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
         "Read the machines and draft their inventory: roles, and what of a site's promises can be seen. "
         "Each line says where and when, and promises nothing before somebody has written a name into it."
     )
+    parser.epilog = "Example: pandora-audit init --hosts=ops@10.0.0.5:31122,ops@10.0.0.6 --into=production.yml"
     _add_hosts(parser)
     parser.add_argument("--into", type=Path, metavar="FILE", help="write a new FILE instead of printing it")
     parser.set_defaults(run=_init)

@@ -30,6 +30,7 @@ from pandora_audit.facts.sudo import Sudo
 from pandora_audit.facts.topology import Topology
 from pandora_audit.gather import Machine
 from pandora_audit.inventory import ROLE_GROUPS
+from pandora_audit.printable import printable
 from pandora_audit.question import NotObserved, Role
 from pandora_audit.sitefile import Plain, SiteError, dump_yaml
 from pandora_audit.verdict import NotApplicable, ToDecide
@@ -207,6 +208,9 @@ class Draft:
                 continue
             if any(_TEMPLATE.search(word) for word in words):
                 self.unseen.append(f"{name}: {key} was seen with a template in it, which Ansible would run")
+                continue
+            if any(printable(word) != word or "\n" in word for word in words):
+                self.unseen.append(f"{name}: {key} was seen with characters in it that nobody could check")
                 continue
             found[key] = promises.drafted(value, on)
         return found

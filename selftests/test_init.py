@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 import lab
 from lab import deployment
 from pandora_audit import cli, inventory, record
-from pandora_audit.draft import Draft
-from pandora_audit.gather import Machine, unreached
+from pandora_audit.draft import Draft, kinds
+from pandora_audit.gather import Machine, Plan, unreached
 from pandora_audit.promises import Promises
 from pandora_audit.question import Answer, Answers, Role
 from pandora_audit.script import ROLES
@@ -175,6 +175,26 @@ def test_what_a_machine_says_breaks_no_inventory(
             assert getattr(found, name) in (tuple(words), (word,), word)
         else:
             assert any(f"audit_{name} " in said for said in draft.unseen)
+    assert "{{" not in text
+
+
+GARBAGE = (
+    b"",
+    b"{{ lookup('pipe', 'id') }}\n",
+    b"root:x:0:0::/root:/bin/sh\n&a [*a]: !!python/object:os.system {x: 'y\"}\n\x00\x1b[31m\n",
+    b"tables.user\t1\nuser\t{{ 1 }}\t1\t0\t0\t1\t0\nuser.\n" * 3,
+    b"0 " * 500 + b"\n",
+)
+
+
+@pytest.mark.parametrize("name", ["console01", "db01", "pandora02", "web01"])
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_whatever_a_machine_answers_a_draft_can_be_read(tmp_path: Path, name: str, garbage: bytes) -> None:
+    target = next(each for each in record.load(DEMO) if each.name == name)
+    answers = record.replayed(Plan(target, kinds())).answers
+    said = {key: replace(each, out=each.out if key == ROLES else garbage) for key, each in answers.items()}
+    text = Draft([replace(machine(name), answers=Answers(said))]).text()
+    assert load(tmp_path, text)[name].promised is None
     assert "{{" not in text
 
 

@@ -113,8 +113,9 @@ def summary(audit: Audit, today: datetime.date) -> Iterator[str]:
     yield _section("bad", "to-fix", "To fix today", *_to_fix(own, left))
     if left:
         told = f"{worklist.headline(left)}, found exactly as the vendor's scripts and packages leave them"
-        origin = f"<p>{escape(told)} (as of {installer.as_of()}).</p>"
-        yield _section("left", "as-installed", "As the installer left it", origin, _jobs(left))
+        origin = f"<p><small>As of {installer.as_of()}; {escape(installer.source())}.</small></p>"
+        jobs = f"<p>{escape(told)}.</p>{_jobs(left)}"
+        yield _section("left", "as-installed", "As the installer left it", jobs, origin)
     if asked := list(_to_decide(audit)):
         yield _section("ask", "to-decide", "To decide", _folded(asked))
     if unseen := list(_not_assessed(audit)):

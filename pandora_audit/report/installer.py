@@ -64,6 +64,11 @@ def as_of() -> datetime.date:
     return day
 
 
+def source() -> str:
+    """Whose word the table is."""
+    return str(_table()["source"])
+
+
 def explanation(found: Finding, roles: Collection[str]) -> Entry | None:
     """The entry that a finding stems from; None for somebody's own doing."""
     return next((entry for entry in entries() if entry.explains(found, roles)), None)
