@@ -153,10 +153,14 @@ class Audit:
 
     def _of_deployment(self, name: str, deployment: str, control: Control | None) -> object:
         if name == "promises":
-            members = [share.promises for share in self.members.get(deployment, ())]
-            return Promises.agreed(members, control.promises if control else ())
+            return Promises.agreed(self._promised_in(deployment), control.promises if control else ())
         shares = [*self.shares.get((deployment, name), ()), *self.outside.get(deployment, ())]
         return known_across()[name](shares)
+
+    def _promised_in(self, deployment: str) -> list[Promises]:
+        """What its hosts promise, in the order of their names, whichever was ready first."""
+        members = self.members.get(deployment, ())
+        return [share.promises for share in sorted(members, key=lambda share: share.host)]
 
     def contribute(self, machine: Machine) -> None:
         """Take from the machine what its deployment needs, before it is forgotten."""
@@ -207,7 +211,7 @@ class Audit:
     def _drafts(self, reason: str) -> str:
         """Where the inventory holds drafts of the promises that a reason names."""
         if self.deployment is not None:
-            of = [share.promises for share in self.members.get(self.deployment.name, ())]
+            of = self._promised_in(self.deployment.name)
         else:
             of = [self.machine.target.promises] if self.machine else []
         drafts = {name: where for each in reversed(of) for name, where in each.unapproved}
