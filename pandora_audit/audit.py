@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from pandora_audit.exceptions import Leftover, SiteException
 from pandora_audit.fact import Fact, known_facts
 from pandora_audit.finding import Finding
 from pandora_audit.gather import Gathering, Machine, Plan, ask_machine
-from pandora_audit.promises import Promises
+from pandora_audit.promises import PREFIX, Promises
 from pandora_audit.question import Answer, NotObserved, Role, Shell
 from pandora_audit.record import Recorder, replayed
 from pandora_audit.target import Target
@@ -46,6 +47,17 @@ class Settings:
     password: Callable[[], str | None] = lambda: None
 
 
+@dataclass(frozen=True)
+class Took:
+    """How long a machine took, and the questions that took it the longest: seconds and question."""
+
+    seconds: float
+    slowest: tuple[tuple[float, str], ...]
+
+
+_SLOWEST = 3
+
+
 @dataclass(kw_only=True)
 class Audit:
     """The state of a run.
@@ -58,6 +70,7 @@ class Audit:
         across: the facts of deployments that this run needs.
         shares: what the hosts of each deployment told of each of them, by (deployment, fact).
         members: the hosts of each deployment, as shares without a value.
+        took: how long each machine that answered took.
         machine: the one in hand; others are not kept.
         deployment: the one in hand, after all machines.
         partial: why the run did not reach its end; empty when it did.
@@ -71,6 +84,7 @@ class Audit:
     across: frozenset[type[Across]] = frozenset()
     shares: dict[tuple[str, str], list[Share]] = field(default_factory=dict)
     members: dict[str, list[Share]] = field(default_factory=dict)
+    took: dict[str, Took] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     unpromised: dict[str, tuple[Role, ...]] = field(default_factory=dict)
     unwritten: list[str] = field(default_factory=list)
@@ -141,15 +155,22 @@ class Audit:
 
     def _of_deployment(self, name: str, deployment: str, control: Control | None) -> object:
         if name == "promises":
-            members = [share.promises for share in self.members.get(deployment, ())]
-            return Promises.agreed(members, control.promises if control else ())
+            return Promises.agreed(self._promised_in(deployment), control.promises if control else ())
         shares = [*self.shares.get((deployment, name), ()), *self.outside.get(deployment, ())]
         return known_across()[name](shares)
+
+    def _promised_in(self, deployment: str) -> list[Promises]:
+        """What its hosts promise, in the order of their names, whichever was ready first."""
+        members = self.members.get(deployment, ())
+        return [share.promises for share in sorted(members, key=lambda share: share.host)]
 
     def contribute(self, machine: Machine) -> None:
         """Take from the machine what its deployment needs, before it is forgotten."""
         target = machine.target
         self.asked_at = max(self.asked_at, machine.asked_at)
+        if not machine.silence:
+            answers = sorted(machine.answers.values(), key=lambda answer: (-answer.seconds, answer.key))[:_SLOWEST]
+            self.took[target.name] = Took(machine.seconds, tuple((each.seconds, each.question) for each in answers))
         roles = frozenset(role for role, state in machine.roles.items() if state.state == "present")
         roles |= target.promised or frozenset()
         hidden = frozenset(role for role, state in machine.roles.items() if state.state == "hidden") - roles
@@ -181,11 +202,33 @@ class Audit:
 
     def conclude(self, control: Control, arguments: Mapping[str, object], raised: BaseException | None) -> Finding:
         found = finding.conclude(control, self._subject, arguments, raised, self.exceptions, self._day)
+        if found.word is Word.TO_DECIDE:
+            found = dataclasses.replace(found, reason=found.reason + self._drafts(found.reason))
         if not control.attestable or found.word not in (Word.NOT_COMPLIANT, Word.TO_DECIDE):
             return found
         held = attestations.current(self.attestations, control.id, self._subject, self._day)
         beside = f"{held}; without it: {found.told}"
         return dataclasses.replace(found, word=Word.ATTESTED, reason=beside, observed="") if held else found
+
+    def _drafts(self, reason: str) -> str:
+        """Where the inventory holds drafts of the promises that a reason names."""
+        if self.deployment is not None:
+            of = self._promised_in(self.deployment.name)
+        else:
+            of = [self.machine.target.promises] if self.machine else []
+        drafts = {name: where for each in reversed(of) for name, where in each.unapproved}
+        named = [drafts[name] for name in dict.fromkeys(re.findall(r"audit_([a-z_]+)", reason)) if name in drafts]
+        return f" ({', '.join(named)}: a draft that nobody has approved)" if named else ""
+
+    @property
+    def roles(self) -> dict[str, frozenset[Role]]:
+        """The roles that each host plays or is promised to play."""
+        return {share.host: share.roles for shares in self.members.values() for share in shares}
+
+    @property
+    def unapproved(self) -> dict[str, str]:
+        """The drafted promises that nobody has approved, by the place of their line."""
+        return {where: f"{PREFIX}{name}" for target in self.targets for name, where in target.promises.unapproved}
 
     @property
     def _subject(self) -> str:

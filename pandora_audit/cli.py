@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from pandora_audit import baseline, inventory, record
+from pandora_audit import baseline, draft, inventory, record
 from pandora_audit.audit import Audit, Settings
 from pandora_audit.fact import Fact, known_facts
 from pandora_audit.gather import Machine, Plan
+from pandora_audit.printable import one_line
 from pandora_audit.question import NotObserved, Shell
 from pandora_audit.sitefile import SiteError
 from pandora_audit.target import Target
@@ -24,15 +25,18 @@ from pandora_audit.verdict import NotApplicable
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. The exit status: 0 done, 1 a machine could not tell, 2 used wrongly."""
     parser = argparse.ArgumentParser(
-        prog="pandora-audit", description="Beside the audit: pytest runs the audit itself."
+        prog="pandora-audit",
+        description="What is done beside the audit itself, which pytest runs: pytest --hosts=ops@10.0.0.5",
+        epilog="Exit status: 0 done; 1 a machine could not tell something, which is named; 2 used wrongly.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_init(commands.add_parser("init", help="draft a site: an inventory of what these machines show"))
     _add_baseline(commands.add_parser("baseline", help="what a site accepts of a machine as it is"))
     chosen = parser.parse_args(argv)
     run: Callable[[argparse.Namespace], int] = chosen.run
     try:
         return run(chosen)
-    except SiteError as error:
+    except (SiteError, OSError) as error:
         print(f"pandora-audit: {error}", file=sys.stderr)
         return 2
 
@@ -67,6 +71,34 @@ def _asked(chosen: argparse.Namespace, plan: Callable[[Target], Plan]) -> list[M
     finally:
         gathering.stop()
         network.close()
+
+
+# --- init ---
+
+
+def _add_init(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Read the machines and draft their inventory: roles, and what of a site's promises can be seen. "
+        "Each line says where and when, and promises nothing before somebody has written a name into it."
+    )
+    parser.epilog = "Example: pandora-audit init --hosts=ops@10.0.0.5:31122,ops@10.0.0.6 --into=production.yml"
+    _add_hosts(parser)
+    parser.add_argument("--into", type=Path, metavar="FILE", help="write a new FILE instead of printing it")
+    parser.set_defaults(run=_init)
+
+
+def _init(chosen: argparse.Namespace) -> int:
+    if chosen.into and chosen.into.exists():
+        raise SiteError(f"{chosen.into} is there already: a draft replaces no inventory")
+    proposed = draft.Draft(_asked(chosen, lambda target: Plan(target, draft.kinds())))
+    text = proposed.text()
+    for sentence in proposed.unseen:
+        print(f"pandora-audit: {one_line(sentence)}", file=sys.stderr)
+    if text and chosen.into:
+        chosen.into.write_text(text, encoding="utf-8")
+    else:
+        print(text, end="")
+    return 1 if proposed.unseen else 0
 
 
 # --- baseline ---

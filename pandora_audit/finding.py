@@ -33,6 +33,7 @@ class Finding:
         reason: why there is no observation: not assessed, not applicable, to decide.
         subjects: the names of the offenders; what an exception can accept.
         causes: the files and lines that decided, where they are known of every offender.
+        offences: what was wrong, one by one, without its place.
         accepted: the site's exceptions that cover all of them.
         evidence: the answers of the facts that the control read.
         fault: whether the reason is a fault of the control or of this program, not of the machine.
@@ -46,6 +47,7 @@ class Finding:
     reason: str = ""
     subjects: frozenset[str] = frozenset()
     causes: frozenset[str] = frozenset()
+    offences: tuple[str, ...] = ()
     accepted: tuple[SiteException, ...] = ()
     evidence: tuple[Answer, ...] = field(default=(), repr=False)
     fault: bool = False
@@ -80,10 +82,11 @@ def conclude(
     word, reason = _word(raised)
     subjects: frozenset[str] = frozenset()
     causes: frozenset[str] = frozenset()
+    offences: tuple[str, ...] = ()
     accepted: tuple[SiteException, ...] = ()
     if word.is_finding:
-        subjects = seen.subjects if isinstance(seen, Offences) else frozenset()
-        causes = seen.causes if isinstance(seen, Offences) else frozenset()
+        if isinstance(seen, Offences):
+            subjects, causes, offences = seen.subjects, seen.causes, tuple(each.text for each in seen)
         coverage = exceptions.accept(tuple(site), control.id, host, subjects, today)
         if coverage.accepted:
             word, accepted = Word.ACCEPTED, coverage.by
@@ -97,6 +100,7 @@ def conclude(
         reason=reason[:_MOST_SHOWN],
         subjects=subjects,
         causes=causes,
+        offences=offences,
         accepted=accepted,
         evidence=tuple(evidence.values()),
         fault=word is Word.NOT_ASSESSED and not isinstance(raised, NotObserved),

@@ -21,7 +21,7 @@ from typing import Any
 from pandora_audit import promises
 from pandora_audit.across import Share
 from pandora_audit.question import Role, Shell
-from pandora_audit.sitefile import SiteError, Value, did_you_mean, read_bytes, read_yaml
+from pandora_audit.sitefile import Plain, SiteError, Value, did_you_mean, read_bytes, read_yaml
 from pandora_audit.target import Target
 
 ROLE_GROUPS: Mapping[str, Role] = {"agents": Role.AGENT, **{role.value: role for role in Role}}
@@ -224,11 +224,8 @@ class Inventory:
     def _target(self, name: str) -> Target:
         groups = sorted((each for each in self._groups if name in self._members[each]), key=self._rank)
         variables = self._effective(name, groups)
-        given = {
-            key.removeprefix(promises.PREFIX): (value.plain(key), value.where)
-            for key, value in variables.items()
-            if key.startswith(promises.PREFIX)
-        }
+        given, drafts = self._promises(name, groups)
+        made = promises.Promises.read(given, drafts)
         key_file, _ = _said(variables, "ansible_private_key_file", "ansible_ssh_private_key_file")
         return Target(
             name=name,
@@ -239,15 +236,33 @@ class Inventory:
             identity_file=str(Path(key_file).expanduser()) if key_file else None,
             shell=Shell.POWERSHELL if _word(variables, "ansible_shell_type") in _OF_WINDOWS else Shell.POSIX,
             become=_converted(promises.YES_NO, variables, "ansible_become") is not False,
-            promised=frozenset(ROLE_GROUPS[each] for each in groups if each in ROLE_GROUPS),
-            promises=promises.Promises.read(given),
+            promised=_promised(made, groups),
+            promises=made,
             groups=frozenset(groups).difference(_SPECIAL),
         )
 
     def _effective(self, name: str, groups: list[str]) -> Variables:
         """The host's variables by Ansible's precedence; ``groups`` from the weakest to the strongest."""
-        layers = (*(self._groups[group].vars for group in groups), self._hosts[name])
-        return {key: value for layer in layers for key, value in layer.items()}
+        return {key: value for layer in self._layers(name, groups) for key, value in layer.items()}
+
+    def _layers(self, name: str, groups: list[str]) -> Iterator[Variables]:
+        yield from (self._groups[group].vars for group in groups)
+        yield self._hosts[name]
+
+    def _promises(self, name: str, groups: list[str]) -> tuple[dict[str, tuple[Plain, str]], dict[str, str]]:
+        """What is promised of the host, and the drafts that nobody has approved where nothing else is promised."""
+        given: dict[str, tuple[Plain, str]] = {}
+        drafts: dict[str, str] = {}
+        for layer in self._layers(name, groups):
+            for key, value in layer.items():
+                if not key.startswith(promises.PREFIX):
+                    continue
+                promise = key.removeprefix(promises.PREFIX)
+                if promises.is_draft(value):
+                    drafts[promise] = value.where
+                else:
+                    given[promise] = promises.written(key, value), value.where
+        return given, {promise: where for promise, where in drafts.items() if promise not in given}
 
     def _rank(self, name: str) -> tuple[int, int, str]:
         group = self._groups[name]
@@ -323,8 +338,17 @@ def _checked(variables: Variables) -> Variables:
     """The same variables, once every promise among them is known and well written."""
     for key, value in variables.items():
         if key.startswith(promises.PREFIX):
-            promises.read(key.removeprefix(promises.PREFIX), value.plain(key), value.where)
+            promises.read(key.removeprefix(promises.PREFIX), promises.written(key, value), value.where)
     return variables
+
+
+def _promised(made: promises.Promises, groups: Iterable[str]) -> frozenset[Role] | None:
+    """The roles that are promised; None, to be detected, while a draft of them waits to be approved."""
+    if made.roles is not None:
+        return frozenset(map(Role, made.roles))
+    if "roles" in dict(made.unapproved):
+        return None
+    return frozenset(ROLE_GROUPS[each] for each in groups if each in ROLE_GROUPS)
 
 
 def _part(hosts: list[str], subscript: re.Match[str]) -> list[str]:

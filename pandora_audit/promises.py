@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from pandora_audit.baseline import Baseline
-from pandora_audit.sitefile import Plain, SiteError, did_you_mean
+from pandora_audit.sitefile import OneLine, Plain, SiteError, Value, did_you_mean
 from pandora_audit.verdict import ToDecide
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -96,8 +96,38 @@ BASELINE = Kind("file, or folder of HOST.yml", _baseline)
 _URL_PORT = "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
 URL = matching("https://… URL", rf"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]){_URL_PORT}(/[^\s]*)?")
 ENDPOINT = matching("ADDRESS or ADDRESS:PORT", rf"([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]){_URL_PORT}")
+ROLE = choice("server", "tentacle", "console", "database", "agent")
 EXPORT = matching("SERVER:/PATH", r"[^\s/]+:/[^\s]*")
 FINGERPRINT = matching("SHA256:… fingerprint", r"SHA256:[A-Za-z0-9+/]{43}")
+
+
+DRAFTED = ("value", "seen-on", "approved-by")
+"""A promise that a machine has drafted: what it says, where and when that was seen, and who has approved it."""
+
+
+def drafted(value: Plain, seen_on: str) -> OneLine:
+    """The line of an inventory that proposes a promise. It promises nothing before somebody has approved it."""
+    plain = value if isinstance(value, str) else list(value)
+    return OneLine(zip(DRAFTED, (plain, seen_on, ""), strict=True))
+
+
+def is_draft(value: Value) -> bool:
+    """Whether a line was drafted and nobody has approved it yet."""
+    return isinstance(value.data, dict) and not (value.data["approved-by"].data or "")
+
+
+def written(key: str, value: Value) -> Plain:
+    """What a line says, drafted or not. Raises SiteError for anything else than a text, a list or a drafted line."""
+    if not isinstance(value.data, dict):
+        return value.plain(key)
+    pairs = value.data
+    if unknown := [each for each in pairs if each not in DRAFTED]:
+        raise SiteError(f"{value.where}: {key} has no {unknown[0]}{did_you_mean(unknown[0], DRAFTED)}")
+    if missing := [each for each in DRAFTED if each not in pairs]:
+        raise SiteError(f"{value.where}: this {key} lacks {', '.join(missing)}")
+    if pairs["approved-by"].data is not None:
+        pairs["approved-by"].text("approved-by")
+    return pairs["value"].plain(key)
 
 
 def _says(kind: Kind[Any], meaning: str) -> dict[str, object]:
@@ -112,6 +142,8 @@ class Promises:
     """
 
     where_given: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
+    unapproved: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
+    """The drafted promises that count for nothing yet, and where they stand."""
     ssh_port: int | None = field(
         default=None,
         metadata=_says(PORT, "sshd listens on this port and on no other (the guide's example: 31122)"),
@@ -324,6 +356,10 @@ class Promises:
             " a balancer's; `[]`: one server is enough",
         ),
     )
+    roles: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_says(listed(ROLE), "the roles of this host, where its groups do not say them; `[]`: none"),
+    )
     storage: str | None = field(
         default=None,
         metadata=_says(EXPORT, "the NFS export that holds what agents send and fetch"),
@@ -347,13 +383,20 @@ class Promises:
     def to_record(self) -> dict[str, Json]:
         """The given promises as JSON: ``{name: {"value": …, "where": "file:line"}}``."""
         names = (name for name in KINDS if self.given(name))
-        return {name: {"value": _to_json(getattr(self, name)), "where": self.where(name)} for name in names}
+        given: dict[str, Json] = {
+            name: {"value": _to_json(getattr(self, name)), "where": self.where(name)} for name in names
+        }
+        return given | {name: {"unapproved": where} for name, where in self.unapproved}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Promises:
         """What ``to_record`` wrote. Raises SiteError when the record holds anything else."""
         try:
-            return cls.read({name: (_from_json(r["value"]), str(r["where"])) for name, r in record.items()})
+            given = {name: each for name, each in record.items() if "unapproved" not in each}
+            return cls.read(
+                {name: (_from_json(each["value"]), str(each["where"])) for name, each in given.items()},
+                {name: str(each["unapproved"]) for name, each in record.items() if name not in given},
+            )
         except (AttributeError, KeyError, TypeError) as error:
             raise SiteError(f"record: these are not promises ({error})") from error
 
@@ -372,10 +415,11 @@ class Promises:
         return cls(where_given=tuple(where.items()), **given)
 
     @classmethod
-    def read(cls, written: Mapping[str, tuple[Plain, str]]) -> Promises:
+    def read(cls, written: Mapping[str, tuple[Plain, str]], unapproved: Mapping[str, str] | None = None) -> Promises:
         """Promises from names (without prefix) to (value, where). Raises SiteError on the first bad one."""
         values: dict[str, Any] = {name: read(name, value, where) for name, (value, where) in written.items()}
-        return cls(where_given=tuple((name, where) for name, (_, where) in written.items()), **values)
+        where_given = tuple((name, where) for name, (_, where) in written.items())
+        return cls(where_given=where_given, unapproved=tuple((unapproved or {}).items()), **values)
 
 
 KINDS = {each.name: each for each in dataclasses.fields(Promises) if each.metadata}

@@ -168,6 +168,7 @@ def replayed(plan: Plan) -> Machine:
         head, answers = rows[0], [_to_answer(row["answer"]) for row in rows if "answer" in row]
         machine = unreached(plan.target, str(head["silence"]))
         machine.asked_at = float(head["asked_at"])
+        machine.seconds = float(head.get("seconds", 0.0))
         machine.wire = Wire(**head["wire"])
     except (KeyError, TypeError, ValueError) as error:
         return unreached(plan.target, f"{path} is damaged: {error!r}")

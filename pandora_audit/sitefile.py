@@ -146,9 +146,26 @@ def parse_yaml(text: str, path: str) -> Value:
         raise SiteError(f"{path}: nested too deeply") from error
 
 
-def dump_yaml(data: object) -> str:
+class OneLine(dict[str, object]):
+    """A mapping that ``dump_yaml`` writes in one line, which can be deleted as one."""
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:
+        """Whoever edits one line does not mean another."""
+        return True
+
+
+_Dumper.add_representer(
+    OneLine, lambda dumper, data: dumper.represent_mapping("tag:yaml.org,2002:map", data.items(), flow_style=True)
+)
+
+
+def dump_yaml(data: object, width: float = 200) -> str:
     """Plain data as YAML, in the order in which it comes; whatever could be read as something else, in quotes."""
-    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=200, default_flow_style=False))
+    return str(
+        yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=False)
+    )
 
 
 class _Composer:

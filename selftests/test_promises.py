@@ -88,6 +88,7 @@ def test_an_unknown_name_is_refused_with_the_closest():
 
 def test_the_other_kinds():
     assert promises.PATH.read("/etc/ssh") == "/etc/ssh"
+    assert promises.listed(promises.ROLE).read(("agent",)) == ("agent",)
     assert promises.listed(promises.USER).read(("ops", "DOM\\ann", "host$")) == ("ops", "DOM\\ann", "host$")
     for kind, bad in [
         (promises.PATH, "etc"),
@@ -100,7 +101,7 @@ def test_the_other_kinds():
 
 
 def test_every_field_is_declared_with_a_kind_that_yields_its_type():
-    samples = ["1", "yes", (KEY,), "/a", "a", "https://a/", "a:/b", ("tcp/1",), ("a",), ("/a",)]
+    samples = ["1", "yes", (KEY,), "/a", "a", "https://a/", "a:/b", ("tcp/1",), ("a",), ("/a",), ("server",)]
     hints = get_type_hints(Promises)
     for name, field in KINDS.items():
         words = re.findall(r"'(\w+)'", str(hints[name]))

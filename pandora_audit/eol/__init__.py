@@ -50,6 +50,12 @@ class Release:
         return until is not None and until < today
 
 
+def stale(today: datetime.date) -> tuple[str, ...]:
+    """The products whose table has not been looked at for long."""
+    tables = [table for kind in _table().values() for table in kind.values()]
+    return tuple(sorted(each["name"] for each in tables if (today - each["as_of"]).days > _OLD_DAYS))
+
+
 def release(kind: str, product: str, version: str) -> Release | None:
     """The release of a distribution or a component that a version belongs to; None where the table has none.
 

@@ -221,6 +221,13 @@ class ConsoleWire(Fact):
             raise NotObserved(f"the console was not found at {index}; promise where it is in audit_console_url")
         return found
 
+    def url(self, host: str) -> str:
+        """Where the console is served, by TLS if it is, on a machine that is called so."""
+        look = max(self._serving(), key=lambda look: (look.secure, look.port in (80, 443)))
+        scheme, usual = ("https", 443) if look.secure else ("http", 80)
+        port = "" if look.port == usual else f":{look.port}"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}{port}{self.base}"
+
     # --- TLS ---
 
     @cached_property

@@ -168,6 +168,25 @@ class DbAccounts(Fact):
             raise ToDecide("no account writes into a schema with Pandora's tables; name it: audit_db_accounts")
         return found
 
+    @property
+    def users(self) -> tuple[str, ...]:
+        """The names of Pandora's accounts, by the database's own word."""
+        return tuple(sorted({account.user for account in self._of_pandora(())}))
+
+    @property
+    def clients(self) -> tuple[str, ...]:
+        """Whence Pandora's accounts are connected or admitted; what admits everybody names nobody."""
+        if not self._mysql.is_reached:
+            return ()
+        accounts = self._of_pandora(())
+        users = {account.user for account in accounts}
+        found = {host for user, host, kind in self._mysql.view("sessions", 3) if user in users and kind == "TCP/IP"}
+        found |= {str(_network(account.host) or account.host) for account in accounts if account.host.strip("%_.:")}
+        found = {host for host in found if not (_is_local(host) or set(host) & set("%_"))}
+        if not found:
+            raise NotObserved("the database listens for others, and no client of it was seen")
+        return tuple(sorted(host.removesuffix("/32").removesuffix("/128") for host in found))
+
     def excess(self, promised: Iterable[str]) -> Offences:
         """The rights of Pandora's accounts beyond their own schemas."""
         accounts = self._of_pandora(promised)

@@ -184,6 +184,15 @@ class Forwarding(Fact):
         nothing = Offence(subject="security log", text="nothing copies it to another machine", layer="process")
         return Offences(wrong or [nothing], "")
 
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """The other machines to which the security log certainly goes. Raises NotObserved where not all was seen."""
+        ways, withheld = self._found
+        if withheld:
+            raise NotObserved(withheld)
+        sure = (way for way in ways if way.target and way.sure and not list(self._wrong(way, ())))
+        return tuple(sorted({way.target for way in sure if not self._is_own(way.target)}))
+
     def _wrong(self, way: _Way, logs_to: tuple[str, ...]) -> Iterator[Offence]:
         def offence(text: str, layer: str) -> Offence:
             return Offence(subject=way.program, text=text, layer=layer, cause=way.where)

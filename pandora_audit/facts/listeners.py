@@ -326,6 +326,19 @@ class Listeners(Fact):
             except NotObserved as untold:
                 yield listener, untold
 
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """The ports that only the site can tell to be right, each with its unit, as audit_services names them."""
+        wrong = self.not_only_local(()).subjects
+        found = []
+        for listener, untold in self.unexpected(()):
+            if untold:
+                raise untold
+            if listener.name not in wrong and not self.why_wrong(listener):
+                unit = " ".join(listener.units) if len(listener.units) == 1 else ""
+                found.append(f"{listener.name} {unit}" if unit and " " not in unit else listener.name)
+        return tuple(sorted(found))
+
     def why_wrong(self, listener: Listener) -> str:
         """Why a port is wrong whatever the site says of the others; empty where only the site can tell."""
         if self.is_documented(listener.protocol, listener.port):

@@ -82,6 +82,12 @@ class _Storage(Fact):
             raise NotObserved(f"{self._spool} is not there")
         return found
 
+    @property
+    def exports(self) -> tuple[str, ...]:
+        """The exports of other machines that the folders lie on."""
+        mounts = {mount.source: mount for _, mount in self._folders.values() if mount.is_nfs}
+        return tuple(sorted(source for source, mount in mounts.items() if not self._is_here(mount.server)))
+
     def unsecured(self, promised: str | None, *, kerberos: bool) -> Offences:
         """What is wrong with the storage: not another machine's, or mounted so that it could do harm.
 

@@ -6,6 +6,7 @@ import datetime
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
+from pandora_audit import eol
 from pandora_audit.audit import Audit
 from pandora_audit.finding import Finding
 from pandora_audit.items import accepted, advice
@@ -37,8 +38,10 @@ def summary(audit: Audit, today: datetime.date, *, verbose: bool = False) -> Ite
         if word is Word.EDITION:
             yield from grouped(findings, Word.NOT_ASSESSED)
             yield from grouped(findings, Word.TO_DECIDE)
-    if made := worklist.changes(audit.counted):
-        yield worklist.headline(made), [printable(one_line(str(each))) for each in made]
+    made = worklist.changes(audit.counted, audit.roles)
+    for what, some in (("", worklist.own(made)), ("as the installer left it: ", worklist.left(made))):
+        if some:
+            yield what + worklist.headline(some), [printable(one_line(str(each))) for each in some]
     if remarks := notes(audit, today):
         yield "notes", remarks
     lines = [line for table in tables(audit) for line in _table(*table)]
@@ -88,6 +91,12 @@ def notes(audit: Audit, today: datetime.date) -> list[str]:
     for host, roles in sorted(audit.unpromised.items()):
         if roles:
             found.append(f"{host} plays {', '.join(roles)}, which the inventory does not promise")
+    if drafts := audit.unapproved:
+        some = ", ".join(sorted(set(drafts.values())))
+        place = min(drafts, key=lambda place: (place.rpartition(":")[0], len(place), place))
+        found.append(f"{len(drafts)} drafted lines wait for an approved-by and promise nothing ({place} …): {some}")
+    if old := eol.stale(today):
+        found.append(f"{', '.join(old)}: the end-of-life table here has not been looked at for half a year")
     for leftover in audit.leftovers(today):
         entry = leftover.entry
         found.append(f"{entry.where}: the exception for {entry.control} on {entry.host} {leftover.why}")
