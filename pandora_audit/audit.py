@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from pandora_audit import attestations, exceptions, finding
+from pandora_audit import attestations, endpoints, exceptions, finding
 from pandora_audit.across import Across, F, Share, known_across
 from pandora_audit.attestations import Attestation
 from pandora_audit.control import VERDICTS, Control, Duty, Severity, Subject
 from pandora_audit.exceptions import Leftover, SiteException
 from pandora_audit.fact import Fact, known_facts
+from pandora_audit.facts.roster import Estate, PandoraRoster, Told
 from pandora_audit.finding import Finding
-from pandora_audit.gather import Gathering, Machine, Plan, ask_machine
+from pandora_audit.gather import Gathering, Machine, Plan, ask_machine, unreached
 from pandora_audit.promises import Promises
 from pandora_audit.question import Answer, NotObserved, Role
 from pandora_audit.record import Recorder, replayed
@@ -83,6 +84,8 @@ class Audit:
 
     def applies(self, control: Control, target: Target) -> bool:
         """Whether the pair can exist, by what the inventory promises."""
+        if target.promises.method == "none" or (target.promises.method == "server" and not control.from_server):
+            return False
         if not target.promised:  # nobody promised: what it plays is detected
             return True
         if control.chapter in _MACHINE_CHAPTERS:
@@ -104,13 +107,12 @@ class Audit:
     def gathering(self, plans: Iterable[Plan]) -> tuple[Gathering, Network]:
         """The machines of these plans, to be asked side by side."""
         network = Network(self.settings.options)
+        return Gathering(plans, lambda plan: _asked(plan, network, self.settings), self.settings.concurrency), network
 
-        def ask(plan: Plan) -> Machine:
-            if plan.target.backend == "replay":
-                return replayed(plan)
-            return ask_machine(plan, network, self.settings.password)
-
-        return Gathering(plans, ask, self.settings.concurrency), network
+    def knows(self, console: Target, told: Told) -> None:
+        """Keep what a machine told, before the run, of the agents that Pandora FMS knows."""
+        share = Share(host=console.name, roles=console.promised or frozenset(), promises=console.promises, value=told)
+        self.shares.setdefault((console.promises.deployment, Estate.fact_name()), []).append(share)
 
     # --- looking up ---
 
@@ -255,6 +257,31 @@ class Audit:
         return (1 if self.at_the_gate() else 0) + (10 if silent else 0)
 
 
+def ask_roster(console: Target, settings: Settings) -> Told:
+    """What a machine tells of the agents that Pandora FMS knows. Raises NotObserved."""
+    network = Network(settings.options)
+    try:
+        machine = _asked(Plan(console, frozenset({PandoraRoster})), network, settings)
+    finally:
+        network.close()
+    machine.reached()
+    try:
+        return Told.of(PandoraRoster(machine.seen))
+    except NotApplicable as absent:
+        raise NotObserved(f"{console.name}: {absent}") from absent
+
+
+def _asked(plan: Plan, network: Network, settings: Settings) -> Machine:
+    target = plan.target
+    if target.backend == "replay":
+        return replayed(plan)
+    if target.unasked:
+        return unreached(target, target.unasked)
+    # Whoever writes into the database may lead the audit anywhere; a host key that was known before is no stranger's.
+    stranger = endpoints.UNINVENTORIED in target.groups and settings.options.accept_new_host_keys
+    return ask_machine(plan, network, (lambda: None) if stranger else settings.password)
+
+
 def _roles(control: Control) -> set[Role]:
     """The roles without which a control has nothing to judge."""
     facts = known_facts()
@@ -300,7 +327,8 @@ def plans(wanted: Iterable[tuple[Target, Collection[str]]], with_host: Callable[
         by_target.setdefault(target.name, (target, set()))[1].update(names)
     facts = known_facts()
     for target, names in by_target.values():
-        kinds = frozenset(facts[name] for name in names if name in facts)
+        entered = target.promises.method == "ssh"
+        kinds = frozenset(facts[name] for name in names if name in facts and entered)
         yield Plan(target, kinds, with_host(target))
 
 

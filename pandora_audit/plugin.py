@@ -16,10 +16,11 @@ import pytest
 from _pytest.junitxml import xml_key
 from pytest_html.basereport import BaseReport
 
-from pandora_audit import attestations, commands, exceptions, fixtures, inventory, items, loop, record
+from pandora_audit import attestations, commands, endpoints, exceptions, fixtures, inventory, items, loop, record
 from pandora_audit import audit as audits
 from pandora_audit.audit import Audit, Settings
 from pandora_audit.control import LEVELS, Control, Severity, control_of
+from pandora_audit.facts.roster import Agent, Told
 from pandora_audit.finding import Finding
 from pandora_audit.items import AUDIT, FINDING, ControlItem
 from pandora_audit.question import NotObserved
@@ -119,14 +120,28 @@ def _audit(config: pytest.Config) -> Audit:
         password=_sudo_password(option.ask_sudo_password),
     )
     known = inventory.load(option.inventory)
-    targets = _targets(known, option.hosts)
-    return Audit(
+    rosters: dict[Target, Told] = {}
+
+    def agents(console: Target) -> Iterable[Agent]:
+        rosters[console] = audits.ask_roster(console, chosen)
+        return rosters[console].agents or ()
+
+    targets = _targets(known, option.hosts, endpoints.nobody if _connects_to_nobody(option) else agents)
+    audit = Audit(
         settings=chosen,
         targets=targets,
         exceptions=_beside(config, option.exceptions, exceptions),
         attestations=_beside(config, option.attestations, attestations),
         outside=known.outside(targets),
     )
+    for console, told in rosters.items():
+        audit.knows(console, told)
+    return audit
+
+
+def _connects_to_nobody(option: argparse.Namespace) -> bool:
+    only_tells = (option.collectonly, option.help, option.markers, option.showfixtures, option.show_fixtures_per_test)
+    return any(only_tells) or (_only_prints(option) and not option.check)
 
 
 def _beside(config: pytest.Config, named: Path | None, kind: Any) -> Any:
@@ -137,9 +152,9 @@ def _beside(config: pytest.Config, named: Path | None, kind: Any) -> Any:
     return kind.load(path, _known_ids(config))
 
 
-def _targets(known: inventory.Inventory, hosts: str | None) -> tuple[Target, ...]:
+def _targets(known: inventory.Inventory, hosts: str | None, ask: endpoints.Asks) -> tuple[Target, ...]:
     found: list[Target] = []
-    for target in known.select(hosts):
+    for target in known.select(hosts, ask):
         if target.backend == "replay":
             found += record.load(Path(target.address))
         else:
@@ -277,11 +292,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 # --- telling ---
 
 
-def pytest_report_header(config: pytest.Config) -> str:
+def pytest_report_header(config: pytest.Config) -> list[str]:
     audit = config.stash[AUDIT]
     names = ", ".join(target.name for target in audit.targets[:8])
     more = f" and {len(audit.targets) - 8} more" if len(audit.targets) > 8 else ""
-    return f"pandora-audit: level {audit.settings.level}; hosts {names}{more}"
+    said = [f"pandora-audit: level {audit.settings.level}; hosts {names}{more}"]
+    return [*said, *(f"pandora-audit: {target.name}: {target.silence}" for target in audit.targets if target.asks)]
 
 
 @pytest.hookimpl(tryfirst=True)
