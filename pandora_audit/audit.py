@@ -13,8 +13,11 @@ from pandora_audit import attestations, endpoints, exceptions, finding
 from pandora_audit.across import Across, F, Share, known_across
 from pandora_audit.attestations import Attestation
 from pandora_audit.control import VERDICTS, Control, Duty, Severity, Subject
+from pandora_audit.coverage import Coverage, Host
 from pandora_audit.exceptions import Leftover, SiteException
 from pandora_audit.fact import Fact, known_facts
+from pandora_audit.facts.pandora_agent import PandoraAgent
+from pandora_audit.facts.remote_configurations import AgentFromServer, RemoteConfigurations
 from pandora_audit.facts.roster import Estate, PandoraRoster, Told
 from pandora_audit.finding import Finding
 from pandora_audit.gather import Gathering, Machine, Plan, ask_machine, unreached
@@ -55,7 +58,7 @@ class Audit:
         findings: what was concluded so far, without evidence (reports have had it).
         unpromised: the roles that a host plays and its inventory does not promise.
         unwritten: reports and records that could not be written, as sentences.
-        outside: hosts that the inventory knows and this run does not ask, as shares, by their deployment.
+        others: hosts that the inventory knows and this run does not ask.
         across: the facts of deployments that this run needs.
         shares: what the hosts of each deployment told of each of them, by (deployment, fact).
         members: the hosts of each deployment, as shares without a value.
@@ -68,7 +71,7 @@ class Audit:
     targets: tuple[Target, ...]
     exceptions: tuple[SiteException, ...] = ()
     attestations: tuple[Attestation, ...] = ()
-    outside: Mapping[str, tuple[Share, ...]] = field(default_factory=dict)
+    others: tuple[Target, ...] = ()
     across: frozenset[type[Across]] = frozenset()
     shares: dict[tuple[str, str], list[Share]] = field(default_factory=dict)
     members: dict[str, list[Share]] = field(default_factory=dict)
@@ -111,7 +114,8 @@ class Audit:
 
     def knows(self, console: Target, told: Told) -> None:
         """Keep what a machine told, before the run, of the agents that Pandora FMS knows."""
-        share = Share(host=console.name, roles=console.promised or frozenset(), promises=console.promises, value=told)
+        roles = console.promised or frozenset({Role.CONSOLE})
+        share = Share(host=console.name, roles=roles, promises=console.promises, value=told)
         self.shares.setdefault((console.promises.deployment, Estate.fact_name()), []).append(share)
 
     # --- looking up ---
@@ -137,14 +141,43 @@ class Audit:
             return Verdicts(found for found in mine if not found.control.is_rollup)
         if name in set(Role):
             return machine.role(Role(name))
+        if machine.target.promises.method == "server" and name == PandoraAgent.fact_name():
+            shares = self._shares_of(RemoteConfigurations, machine.target.promises.deployment)
+            return AgentFromServer(RemoteConfigurations(shares), machine.target)
         return machine.fact(known_facts()[name])
 
     def _of_deployment(self, name: str, deployment: str, control: Control | None) -> object:
         if name == "promises":
             members = [share.promises for share in self.members.get(deployment, ())]
             return Promises.agreed(members, control.promises if control else ())
-        shares = [*self.shares.get((deployment, name), ()), *self.outside.get(deployment, ())]
-        return known_across()[name](shares)
+        kind = known_across()[name]
+        return kind(self._shares_of(kind, deployment))
+
+    def _shares_of(self, kind: type[Across], deployment: str) -> list[Share]:
+        return [*self.shares.get((deployment, kind.fact_name()), ()), *self._outside(deployment)]
+
+    def _outside(self, deployment: str) -> tuple[Share, ...]:
+        """The hosts of a deployment that are not in this run, as shares that tell nothing."""
+        mine = (target for target in self.others if target.promises.deployment == deployment)
+        return tuple(_silent(target, "is in the inventory and was not asked in this run") for target in mine)
+
+    @property
+    def coverage(self) -> Iterator[Coverage]:
+        """What was seen of each deployment, where this run asked what belongs to it."""
+        if Estate not in self.across and not any(name == Estate.fact_name() for _, name in self.shares):
+            return
+        told = {share.host: share for shares in self.members.values() for share in shares}
+        unanswered = {found.host for found in self.findings if found.word is Word.NOT_ASSESSED}
+        assessed = {found.host for found in self.findings} - unanswered
+        for name in dict.fromkeys(target.promises.deployment for target in self.targets):
+            mine = [target for target in (*self.targets, *self.others) if target.promises.deployment == name]
+            hosts = [
+                Host(each, told.get(each.name) or _silent(each, "was not asked"), each.name in assessed)
+                for each in mine
+            ]
+            shares = self._shares_of(Estate, name)
+            if any(each.asks for each in mine) or any(share.may_play(*_COMPONENTS) for share in shares):
+                yield Coverage(name, hosts, Estate(shares))
 
     def contribute(self, machine: Machine) -> None:
         """Take from the machine what its deployment needs, before it is forgotten."""
@@ -173,7 +206,7 @@ class Audit:
 
     def _is_an_installation(self, deployment: str) -> None:
         """Raises NotApplicable where nothing but EndPoints, or machines without Pandora FMS, was asked."""
-        known = [*self.members.get(deployment, ()), *self.outside.get(deployment, ())]
+        known = [*self.members.get(deployment, ()), *self._outside(deployment)]
         if not any(share.may_play(*_COMPONENTS) for share in known):
             raise NotApplicable("no server, console, database or Tentacle of Pandora FMS is among the hosts")
 
@@ -287,6 +320,11 @@ def _roles(control: Control) -> set[Role]:
     facts = known_facts()
     of_facts = {facts[name].role for name in control.needs if name in facts}
     return {role for role in of_facts if role} | {Role(name) for name in control.needs if name in set(Role)}
+
+
+def _silent(target: Target, silence: str) -> Share:
+    """What a host contributes that nobody asked."""
+    return Share(host=target.name, roles=target.promised or frozenset(), promises=target.promises, silence=silence)
 
 
 def _share(kind: type[Across], machine: Machine, known: Share) -> Share:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from pandora_audit.facts.roster import Agent
+from pandora_audit.facts.roster import Agent, Component, keys
 from pandora_audit.promises import Promises
 from pandora_audit.question import NotObserved, Role
 from pandora_audit.target import Target
@@ -44,11 +44,25 @@ def _of_deployment(console: Target) -> Promises:
     return Promises.read({"deployment": (console.promises.deployment, console.promises.where("deployment"))})
 
 
+class Machines:
+    """Hosts by all that they are called and reached by."""
+
+    def __init__(self, hosts: Iterable[Target]) -> None:
+        self._hosts: dict[str, dict[str, Target]] = {}
+        for host in hosts:
+            for key in keys(host.name, host.address):
+                self._hosts.setdefault(key, {})[host.name] = host
+
+    def of(self, each: Agent | Component) -> list[Target]:
+        """The hosts that an agent's machine, or a component's, is."""
+        return list({name: host for key in each.keys for name, host in self._hosts.get(key, {}).items()}.values())
+
+
 def expand(place: Target, ask: Asks, inventory: Iterable[Target], others: Iterable[Target]) -> Iterator[Target]:
     """The machines of the agents, each once: the inventory's where it knows them.
 
-    When nobody tells, or of none, ``place`` itself, with the reason. Agents that the console has disabled, and devices that are
-    watched from outside, are no machines to enter.
+    When nobody tells, or of none, ``place`` itself, with the reason. Agents that the console has disabled, and
+    devices that are watched from outside, are no machines to enter.
 
     Args:
         others: hosts that were named beside; an EndPoint of the same name gets another one.
@@ -58,16 +72,17 @@ def expand(place: Target, ask: Asks, inventory: Iterable[Target], others: Iterab
     try:
         agents = [agent for agent in ask(place.asks) if agent.is_endpoint and not agent.disabled]
     except NotObserved as silent:
-        yield replace(place, silence=f"which EndPoints Pandora FMS knows is not known: {silent.reason}")
+        yield replace(place, silence=f"which EndPoints there are is not known: {silent.reason}")
         return
     if not agents:
         yield replace(place, silence="Pandora FMS's database knows no EndPoint")
     known = list(inventory)
+    machines = Machines(known)
     taken = {host.name.casefold() for host in (*known, *others)}
     taken |= {host.promises.deployment.casefold() for host in (*known, *others, place)}
     entered: set[str] = set()
     for agent in agents:
-        mine = [host for host in known if agent.is_host(host.name, host.address)]
+        mine = machines.of(agent)
         if mine:
             yield from mine
         elif not agent.address or agent.address not in entered:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from pandora_audit import endpoints, promises
-from pandora_audit.across import Share
 from pandora_audit.question import Role
 from pandora_audit.sitefile import SiteError, Value, did_you_mean, read_bytes, read_yaml
 from pandora_audit.target import Target
@@ -97,17 +96,10 @@ class Inventory:
             raise SiteError(f"--hosts={hosts}: these patterns together leave no host")
         return tuple(self._unique(chosen))
 
-    def outside(self, targets: Iterable[Target]) -> dict[str, tuple[Share, ...]]:
-        """The hosts that are known here and not among the targets, as shares that tell nothing, by deployment."""
+    def others(self, targets: Iterable[Target]) -> tuple[Target, ...]:
+        """The hosts that are known here and not among the targets."""
         asked = {target.name for target in targets}
-        found: dict[str, list[Share]] = {}
-        for target in map(self._target, (name for name in self._hosts if name not in asked)):
-            silence = "is in the inventory and was not asked in this run"
-            share = Share(
-                host=target.name, roles=target.promised or frozenset(), promises=target.promises, silence=silence
-            )
-            found.setdefault(target.promises.deployment, []).append(share)
-        return {deployment: tuple(shares) for deployment, shares in found.items()}
+        return tuple(self._target(name) for name in self._hosts if name not in asked)
 
     # -- reading ----------------------------------------------------------------------------------------
 

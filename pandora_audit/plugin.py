@@ -120,11 +120,12 @@ def _audit(config: pytest.Config) -> Audit:
         password=_sudo_password(option.ask_sudo_password),
     )
     known = inventory.load(option.inventory)
-    rosters: dict[Target, Told] = {}
+    rosters: list[tuple[Target, Told]] = []
 
     def agents(console: Target) -> Iterable[Agent]:
-        rosters[console] = audits.ask_roster(console, chosen)
-        return rosters[console].agents or ()
+        told = audits.ask_roster(console, chosen)
+        rosters.append((console, told))
+        return told.agents or ()
 
     targets = _targets(known, option.hosts, endpoints.nobody if _connects_to_nobody(option) else agents)
     audit = Audit(
@@ -132,9 +133,9 @@ def _audit(config: pytest.Config) -> Audit:
         targets=targets,
         exceptions=_beside(config, option.exceptions, exceptions),
         attestations=_beside(config, option.attestations, attestations),
-        outside=known.outside(targets),
+        others=known.others(targets),
     )
-    for console, told in rosters.items():
+    for console, told in rosters:
         audit.knows(console, told)
     return audit
 
@@ -395,6 +396,9 @@ def _sort_reports(config: pytest.Config, order: dict[str, tuple[str, str]]) -> N
     """
     xml = config.stash.get(xml_key, None)
     if xml is not None:
+        for coverage in config.stash[AUDIT].coverage:
+            for title, text in coverage:
+                xml.add_global_property(f"coverage of {coverage.deployment}: {title}", text)
         xml.node_reporters_ordered.sort(key=lambda reporter: _place(reporter.to_xml()))
     for page in _pages(config):
         tests = page.data["tests"]

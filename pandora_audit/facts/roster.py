@@ -73,6 +73,11 @@ def place(text: str) -> str:
     return "" if nowhere or scoped or str(address) == "255.255.255.255" else str(address)
 
 
+def keys(*names: str) -> frozenset[str]:
+    """Names and addresses in one form: two machines that have one in common are one."""
+    return frozenset(place(name) or name.casefold() for name in names if name)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Agent:
     """One agent of Pandora FMS.
@@ -108,10 +113,10 @@ class Agent:
             name = f"{name}-{self.digest[:8]}"
         return name
 
-    def is_host(self, name: str, address: str) -> bool:
-        """Whether a host of this name and address is this agent's machine."""
-        names = (self.name.casefold(), self.own_name.casefold())
-        return name.casefold() in names or bool(self.address and place(address) == self.address)
+    @property
+    def keys(self) -> frozenset[str]:
+        """What a host that is its machine is called, or reached by."""
+        return keys(self.name, self.own_name, self.address)
 
     def __str__(self) -> str:
         days = "" if self.days is None else f"last contact {self.days} days ago" if self.days else "reports"
@@ -126,9 +131,10 @@ class Component:
     name: str
     address: str = ""
 
-    def is_host(self, name: str, address: str) -> bool:
-        same = bool(self.address) and self.address in (place(address), name.casefold())
-        return same or name.casefold() == self.name.casefold()
+    @property
+    def keys(self) -> frozenset[str]:
+        """What a host that is it is called, or reached by."""
+        return keys(self.name, self.address)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}" + (f" ({self.address})" if self.address not in ("", self.name) else "")

@@ -22,6 +22,10 @@ p.run-count, p.filter { display: none; }
 .verdicts { border-collapse: collapse; margin: .3em 0 1em; color: #222; }
 .verdicts th, .verdicts td { padding: .3em .8em; border: 1px solid #ddd; text-align: right; }
 .verdicts th:first-child { text-align: left; }
+.coverage { color: #222; }
+.coverage th { padding: .2em 1em .2em 0; text-align: left; font-weight: normal; white-space: nowrap; }
+.coverage td { overflow-wrap: anywhere; }
+.coverage th, .coverage td { vertical-align: top; }
 #results-table, #environment td { color: #222; font-size: 13px; }
 #results-table .col-verdict { font-weight: bold; white-space: nowrap; }
 #results-table .col-control, #results-table .col-host { white-space: nowrap; }
@@ -80,6 +84,9 @@ def summary(audit: Audit, today: datetime.date) -> Iterator[str]:
             pairs = zip(lines[::2], lines[1::2], strict=True)
             asked = "".join(f"<li>{escape(reason)}<br><small>{escape(ids)}</small></li>" for reason, ids in pairs)
             yield f"<h3>{escape(title.capitalize())}</h3><ul>{asked}</ul>"
+    for coverage in audit.coverage:
+        covered = "".join(f"<tr><th>{escape(title)}</th><td>{escape(text)}</td></tr>" for title, text in coverage)
+        yield f'<h3>Coverage of {escape(coverage.deployment)}</h3><table class="coverage">{covered}</table>'
     notes = terminal.notes(audit, today)
     if notes:
         yield f"<h3>Notes</h3><ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>"

@@ -41,6 +41,8 @@ def summary(audit: Audit, today: datetime.date, *, verbose: bool = False) -> Ite
         yield worklist.headline(made), [printable(one_line(str(each))) for each in made]
     if remarks := notes(audit, today):
         yield "notes", remarks
+    for coverage in audit.coverage:
+        yield f"coverage of {coverage.deployment}", [f"{title}: {text}" for title, text in coverage]
     lines = [line for table in tables(audit) for line in _table(*table)]
     yield "verdicts", [*lines, total(audit)]
 
