@@ -31,6 +31,7 @@ from pandora_audit.verdicts import Verdicts
 
 # Chapters of the machine itself. An EndPoint is not held to them, unless its site says so.
 _MACHINE_CHAPTERS = ("ssh", "system")
+_OF_ENDPOINTS = "agent"
 # What makes an installation of Pandora FMS: EndPoints alone are none.
 _COMPONENTS = frozenset(Role) - {Role.AGENT}
 _WORDS = ("target", "promises", "level", "attestation", VERDICTS)
@@ -91,9 +92,9 @@ class Audit:
             return False
         if not target.promised:  # nobody promised: what it plays is detected
             return True
-        if control.chapter in _MACHINE_CHAPTERS:
-            return not (target.promised == {Role.AGENT} and target.promises.scope == "role")
-        return _roles(control) <= target.promised
+        if target.promised == {Role.AGENT} and target.promises.scope == "role" and control.chapter != _OF_ENDPOINTS:
+            return False
+        return control.chapter in _MACHINE_CHAPTERS or _roles(control) <= target.promised
 
     def deployments(self) -> Iterator[Target]:
         """The deployments of this run, as what verdicts are about."""

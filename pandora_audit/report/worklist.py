@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pandora_audit.finding import Finding
@@ -34,10 +34,15 @@ class Change:
 
     def __str__(self) -> str:
         severity = max(found.control.severity for found in self.findings)
-        hosts = ", ".join(self.hosts[:4]) + (f" and {len(self.hosts) - 4} more" if len(self.hosts) > 4 else "")
         alone = self.controls == (self.place,)
         what = f": {self.findings[0].control.title}" if alone else f": {', '.join(self.controls)}"
-        return f"{severity}  {self.place}{what}  ({hosts})"
+        return f"{severity}  {self.place}{what}  ({some(self.hosts)})"
+
+
+def some(hosts: Sequence[str], most: int = 4) -> str:
+    """The first hosts of a list by name, and how many more there are."""
+    more = f" and {len(hosts) - most} more" if len(hosts) > most else ""
+    return ", ".join(hosts[:most]) + more
 
 
 def changes(findings: Iterable[Finding]) -> tuple[Change, ...]:
