@@ -31,7 +31,7 @@ from pandora_audit.verdicts import Verdicts
 
 # Chapters of the machine itself. An EndPoint is not held to them, unless its site says so.
 _MACHINE_CHAPTERS = ("ssh", "system")
-_OF_ENDPOINTS = "agent"
+_NOT_OF_ENDPOINTS = (*_MACHINE_CHAPTERS, "mysql", "web", "php", "console", "server", "tentacle", "monitoring")
 # What makes an installation of Pandora FMS: EndPoints alone are none.
 _COMPONENTS = frozenset(Role) - {Role.AGENT}
 _WORDS = ("target", "promises", "level", "attestation", VERDICTS)
@@ -92,7 +92,7 @@ class Audit:
             return False
         if not target.promised:  # nobody promised: what it plays is detected
             return True
-        if target.promised == {Role.AGENT} and target.promises.scope == "role" and control.chapter != _OF_ENDPOINTS:
+        if target.promised == {Role.AGENT} and target.promises.scope == "role" and control.chapter in _NOT_OF_ENDPOINTS:
             return False
         return control.chapter in _MACHINE_CHAPTERS or _roles(control) <= target.promised
 
@@ -168,12 +168,17 @@ class Audit:
         if Estate not in self.across and not any(name == Estate.fact_name() for _, name in self.shares):
             return
         told = {share.host: share for shares in self.members.values() for share in shares}
+        judged = {found.host for found in self.findings}
         unanswered = {found.host for found in self.findings if found.word is Word.NOT_ASSESSED}
-        assessed = {found.host for found in self.findings} - unanswered
         for name in dict.fromkeys(target.promises.deployment for target in self.targets):
             mine = [target for target in (*self.targets, *self.others) if target.promises.deployment == name]
             hosts = [
-                Host(each, told.get(each.name) or _silent(each, "was not asked"), each.name in assessed)
+                Host(
+                    target=each,
+                    share=told.get(each.name) or _silent(each, "was not asked"),
+                    judged=each.name in judged,
+                    unanswered=each.name in unanswered,
+                )
                 for each in mine
             ]
             shares = self._shares_of(Estate, name)

@@ -23,12 +23,13 @@ class Host:
 
     Args:
         share: what its deployment knows of it: roles, and why it was silent.
-        assessed: whether it was entered, and every control that was judged on it was answered.
+        judged, unanswered: whether a control was judged on it; whether one of them was not answered.
     """
 
     target: Target
     share: Share
-    assessed: bool = False
+    judged: bool = False
+    unanswered: bool = False
 
     @property
     def name(self) -> str:
@@ -62,7 +63,8 @@ class Coverage:
         yield "known to Pandora FMS", self._known
         yield "in the inventory", _endpoints(sum(host.is_listed for host in machines))
         yield "reached", _endpoints(sum(not host.share.silence for host in machines))
-        yield "fully assessed", _endpoints(sum(host.assessed for host in machines))
+        assessed = [host for host in machines if host.is_entered and host.judged and not host.unanswered]
+        yield "fully assessed", _endpoints(len(assessed))
         for title, names in self._differences(machines):
             if names:
                 yield title, _named(names)
@@ -117,7 +119,7 @@ class Coverage:
             yield title, [host.name for host in self.hosts if host.target.promises.method == method]
         silent = [host.name for host in self.hosts if host.is_entered and host.share.silence]
         yield "not reached, or not asked in this run", silent
-        partly = [host.name for host in self.hosts if not host.share.silence and not host.assessed]
+        partly = [host.name for host in self.hosts if not host.share.silence and host.unanswered]
         yield "not fully assessed", partly
 
     @property

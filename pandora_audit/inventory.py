@@ -186,7 +186,8 @@ class Inventory:
             if isinstance(term, str) or not term.asks:
                 yield term
             else:
-                found = endpoints.expand(term, ask, known, others)
+                found = list(endpoints.expand(term, ask, known, others))
+                others += found
                 yield from (host.name if host.name in self._hosts else host for host in found)
 
     def _choose(self, terms: list[str | Target]) -> list[str | Target]:

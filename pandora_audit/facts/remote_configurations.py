@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
-from pandora_audit.across import Across, Look
+from pandora_audit.across import Across, Look, Share
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.pandora_agent import PandoraAgent
 from pandora_audit.facts.pandora_server import PandoraServer
@@ -109,6 +109,14 @@ class RemoteConfigurations(Across):
             served |= dict.fromkeys(share.value.files, share.host)
         return served
 
+    def _digest(self, share: Share) -> str:
+        """What the files of a host's agent are called by: by the agent itself, or by the database."""
+        if share.promises.method == "server":
+            return self.agent(share.host, "").digest
+        if not share.told or not share.value.digest:
+            raise NotObserved(share.silence or share.absent or share.value.no_digest or "it shows no agent")
+        return str(share.value.digest)
+
     @property
     def tentacles(self) -> list[str]:
         """The hosts that take in what agents send, and are not the server."""
@@ -136,15 +144,18 @@ class RemoteConfigurations(Across):
             raise ToDecide(
                 f"{len(served)} configurations lie on the server: which EndPoints are sensitive? (audit_sensitive)"
             )
-        silent = [share for share in sensitive if not share.told or not share.value.digest]
-        found = [
-            Offence(subject=share.host, text=f"the configuration of {share.host} lies on {served[share.value.digest]}")
-            for share in sensitive
-            if share not in silent and share.value.digest in served
-        ]
-        if silent and not found:
-            why = silent[0].silence or silent[0].absent or silent[0].value.no_digest or "it shows no agent"
-            raise NotObserved(f"{silent[0].host}: {why}")
+        found, unknown = [], []
+        for share in sensitive:
+            try:
+                digest = self._digest(share)
+            except NotObserved as silent:
+                unknown.append(f"{share.host}: {silent.reason}")
+                continue
+            if digest in served:
+                text = f"the configuration of {share.host} lies on {served[digest]}"
+                found.append(Offence(subject=share.host, text=text))
+        if unknown and not found:
+            raise NotObserved(unknown[0])
         return Offences(found, f"none of {len(sensitive)} sensitive EndPoints has a configuration on the server")
 
 
