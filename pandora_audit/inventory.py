@@ -174,6 +174,8 @@ class Inventory:
     def _console(self, item: str) -> Target:
         """The machine that is asked which EndPoints there are, as what stands for them until it has told."""
         name = item.removeprefix(endpoints.SCHEME)
+        if not name:
+            raise SiteError(f"--hosts={item}: it names no machine that could ask Pandora FMS's database")
         console = self._target(name) if name in self._hosts else raw_target(name)
         return endpoints.unknown(item, console)
 

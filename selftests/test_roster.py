@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable
@@ -12,7 +13,6 @@ import pytest
 import running
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_deployment import CHAPTER
 
 from benchmarks import estate
 from pandora_audit import endpoints, inventory
@@ -67,7 +67,7 @@ def test_no_text_becomes_a_dangerous_place(text: str) -> None:
     assert found == "" or (re.fullmatch(r"[0-9a-z_][0-9a-z._:-]*", found) and place(found) == found)
 
 
-ROW = st.builds(row, *[st.text(st.characters(exclude_characters="\t\n\r"), max_size=30)] * 3)
+ROW = st.builds(row, *[st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), max_size=30)] * 3)
 
 
 @settings(max_examples=50)
@@ -82,8 +82,7 @@ def test_every_agent_has_a_harmless_name_of_its_own(rows: list[str]) -> None:
 def test_an_agent_as_the_console_stores_it() -> None:
     told = roster(row("4e81c5", "Web&#x20;01 &lt;b&gt;", "192.0.2.7", group="Data&#x20;bases", days="3"))
     assert str(told.agents[0]) == "Web-01-b (192.0.2.7, Linux, Data bases, last contact 3 days ago)"
-    assert "Web-01-b-" not in told.agents[0].keys
-    assert told.agents[0].digest == "f6c4f5d0e7ec3d5a5bb7ac0d1f9ea0ff" or len(told.agents[0].digest) == 32
+    assert told.agents[0].digest == hashlib.md5(b"4e81c5", usedforsecurity=False).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -197,7 +196,7 @@ def test_two_consoles_may_know_the_same_agent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("hosts", "says"),
     [
-        ("pandora://", "names no machine|no machine"),
+        ("pandora://", "names no machine"),
         ("pandora://nosuch://x", "no connection"),
         ("pandra://x", "pandora"),
     ],
@@ -299,7 +298,7 @@ def test_coverage_counts_and_names_the_differences() -> None:
         ("fully assessed", "1 EndPoint"),
         ("known to Pandora FMS, not in the inventory", "1: new (192.0.2.40, Linux, reports)"),
         ("in the inventory, not known to Pandora FMS", "1: web5"),
-        ("one host, several agents", "1: web1 is web1 (); evil (192.0.2.31)"),
+        ("one host, several agents", "1: web1 is web1, evil (192.0.2.31)"),
         ("seen from the server only (audit_method: server)", "1: web5"),
         ("not looked at (audit_method: none)", "1: web4"),
         ("not reached, or not asked in this run", "2: new; web3"),
@@ -324,6 +323,8 @@ def test_long_lists_are_cut_and_counted() -> None:
 
 
 # --- whole runs ---
+
+CHAPTER = "tests_agents"
 
 
 def recorded(folder: Path, name: str, *answers: dict[str, Any], role: str = "database", **head: Any) -> None:
@@ -351,7 +352,6 @@ def site(tmp_path: Path) -> Path:
     (question,) = PandoraRoster.first(Promises())
     out = row("web1") + "\n" + row("web2", "", "") + "\n" + row("kiosk1", "Kiosk &#x1b;[31m", "127.0.0.1") + "\n" + END
     recorded(tmp_path / "record", "db1", {"key": "pandora-roster", "question": question.text, "out": out})
-    (tmp_path / "test_site.py").write_text(CHAPTER)
     (tmp_path / "site.yml").write_text(
         "all: {children: {agents: {hosts: {web1: {audit_method: none}, web2: {audit_method: none},"
         " web3: {audit_method: none}}}}}\n"
@@ -368,7 +368,7 @@ def test_a_run_names_the_unknown_agent_in_every_report(site: Path) -> None:
         f"--junitxml={xml}",
         f"--record={site / 'r'}",
     )
-    done = running.run(site / "test_site.py", f"--hosts=all,pandora://replay://{site / 'record/db1.jsonl'}", *options)
+    done = running.run(CHAPTER, f"--hosts=all,pandora://replay://{site / 'record/db1.jsonl'}", *options)
     rows = running.terminal(done.out)
     assert {found.host for found in rows} == {"Kiosk-31m", "deployment"}
     assert {found.verdict for found in rows if found.host == "Kiosk-31m"} == {"not assessed"}
@@ -378,7 +378,7 @@ def test_a_run_names_the_unknown_agent_in_every_report(site: Path) -> None:
         assert "Kiosk-31m (Linux, Servers, reports)" in told_
         assert "1: web3" in told_
         assert "3: web1; web2; web3" in told_
-    again = running.run(site / "test_site.py", f"--hosts=replay://{site / 'r'}", "-v")
+    again = running.run(CHAPTER, f"--hosts=replay://{site / 'r'}", "-v")
     assert running.terminal(again.out) == rows
 
 
@@ -386,24 +386,21 @@ def test_what_connects_to_nobody_does_not_ask_the_console(site: Path) -> None:
     """The record would have told, at once."""
     hosts = f"--hosts=pandora://replay://{site / 'record/db1.jsonl'}"
     for option in ("--collect-only", "--print-script", "--list-controls", "--sudoers"):
-        done = running.run(site / "test_site.py", hosts, option)
+        done = running.run(CHAPTER, hosts, option)
         assert done.status == 0, done.out + done.err
         assert "Kiosk" not in done.out
-    assert "connects to nobody" in running.run(site / "test_site.py", hosts, "--collect-only").out
-    printed = running.run(site / "test_site.py", hosts, "--print-script").out
+    assert "connects to nobody" in running.run(CHAPTER, hosts, "--collect-only").out
+    printed = running.run(CHAPTER, hosts, "--print-script").out
     assert "which EndPoints there are" in printed
-    assert "cat /etc/motd" in printed
+    assert "pandora_agent" in printed
 
 
 def test_a_console_that_does_not_answer_is_a_host_that_is_not_assessed(site: Path) -> None:
     (site / "site.yml").write_text("all: {children: {agents: {hosts: {web1: {audit_method: none}}}}}\n")
-    done = running.run(
-        site / "test_site.py", f"--inventory={site / 'site.yml'}", "--hosts=all,pandora://127.0.0.1:9", "-v"
-    )
-    rows = {found.host: found for found in running.terminal(done.out) if found.control == "system.quiet"}
-    assert rows == {}
+    done = running.run(CHAPTER, f"--inventory={site / 'site.yml'}", "--hosts=all,pandora://127.0.0.1:9", "-v")
     silent = [found for found in running.terminal(done.out) if found.host == "pandora://127.0.0.1:9"]
     assert done.status == 10
+    assert silent
     assert all("which EndPoints there are is not known: no connection" in found.observed for found in silent)
 
 

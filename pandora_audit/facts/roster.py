@@ -51,7 +51,7 @@ _CONTAINERS = {
 }
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_LAST = r"[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_LAST = r"[A-Za-z](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*{_LAST}")
 
 
@@ -120,7 +120,8 @@ class Agent:
 
     def __str__(self) -> str:
         days = "" if self.days is None else f"last contact {self.days} days ago" if self.days else "reports"
-        return f"{self.name} ({', '.join(each for each in (self.address, self.system, self.group, days) if each)})"
+        known = ", ".join(each for each in (self.address, self.system, self.group, days) if each)
+        return f"{self.name} ({known})" if known else self.name
 
 
 @dataclass(frozen=True)
