@@ -425,4 +425,5 @@ def test_four_hundred_endpoints_are_told_beside_three_hosts(tmp_path: Path) -> N
     }
     assert "401 EndPoints" in many.out
     assert len(many.out.splitlines()) < len(few.out.splitlines()) + 20
-    assert all(name in page.read_text() for name in names)
+    shown = page.read_text("utf-8")
+    assert all(name in shown for name in names)
