@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.across import Share
-from pandora_audit.endpoints import UNINVENTORIED, Machines
+from pandora_audit.endpoints import SCHEME, UNINVENTORIED, Machines
 from pandora_audit.facts.roster import Agent, Component, Estate
 from pandora_audit.printable import one_line
 from pandora_audit.question import NotObserved, Role
@@ -54,7 +54,7 @@ class Coverage:
 
     def __init__(self, deployment: str, hosts: Iterable[Host], estate: Estate) -> None:
         self.deployment = deployment
-        self.hosts = sorted((host for host in hosts if not host.target.asks), key=lambda host: host.name)
+        self.hosts = sorted((host for host in hosts if not host.name.startswith(SCHEME)), key=lambda host: host.name)
         self.estate = estate
 
     def __iter__(self) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ from pandora_audit.control import LEVELS, Control, Severity, control_of
 from pandora_audit.facts.roster import Agent, Told
 from pandora_audit.finding import Finding
 from pandora_audit.items import AUDIT, FINDING, ControlItem
+from pandora_audit.printable import one_line
 from pandora_audit.question import NotObserved
 from pandora_audit.report import html, terminal
 from pandora_audit.sitefile import SiteError, did_you_mean
@@ -298,7 +299,10 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     names = ", ".join(target.name for target in audit.targets[:8])
     more = f" and {len(audit.targets) - 8} more" if len(audit.targets) > 8 else ""
     said = [f"pandora-audit: level {audit.settings.level}; hosts {names}{more}"]
-    return [*said, *(f"pandora-audit: {target.name}: {target.silence}" for target in audit.targets if target.asks)]
+    return [
+        *said,
+        *(f"pandora-audit: {target.name}: {one_line(target.silence)}" for target in audit.targets if target.asks),
+    ]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -217,9 +217,20 @@ WEB = agent("web", "192.0.2.31", days=0)
 
 
 def from_server(
-    *agents: Agent, files: Iterable[str] | None = (), also: Iterable[Share] = (), roles: Iterable[Role] = (Role.SERVER,)
+    *agents: Agent,
+    files: Iterable[str] | None = (),
+    also: Iterable[Share] = (),
+    roles: Iterable[Role] = (Role.SERVER,),
+    servers: Iterable[str] = ("CORE1",),
 ) -> AgentFromServer:
-    kept = Kept(None if files is None else frozenset(files), "", "the folder is closed", agents=agents or None)
+    """The agent of the host ``web``, by what a server told that the database calls CORE1."""
+    kept = Kept(
+        None if files is None else frozenset(files),
+        "",
+        "the folder is closed",
+        agents=agents or None,
+        servers=tuple(servers),
+    )
     shares = [Share(host="core1", roles=frozenset(roles), value=kept), *also]
     return AgentFromServer(RemoteConfigurations(shares), Target(name="web", address="192.0.2.31"))
 
@@ -243,6 +254,8 @@ def test_its_file_on_the_server_decides() -> None:
         (from_server(agent("web", days=2)), "does not report at present"),
         (from_server(agent("web")), "does not report at present"),
         (from_server(agent("web", days=0, by_satellite=True)), "satellite server"),
+        (from_server(WEB, servers=["core1", "core2"]), "may lie on core2"),
+        (from_server(agent("web", own_name="weñ", days=0)), "how its name was encoded"),
         (from_server(WEB, also=[Share(host="t", roles=frozenset({Role.TENTACLE}), value=Kept(None, ""))]), "lie on t"),
         (from_server(WEB, also=[Share(host="s", roles=frozenset({Role.SERVER}), silence="no route")]), "s: no route"),
     ],

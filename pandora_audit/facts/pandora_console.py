@@ -86,7 +86,7 @@ _TABLES: Mapping[str, Table] = {
 
 def _statements(tables: Mapping[str, Table], promises: Promises) -> str:
     """What is asked: of the views where the site gave the audit an account of its own, else of the tables."""
-    lines = []
+    lines = ["SET NAMES utf8mb4;"]
     for tag, (columns, text) in tables.items():
         asked = f"seen.* FROM `{tag}` seen" if promises.db_options else text
         lines.append(f"(SELECT '{tag}', {asked}) UNION ALL SELECT '{tag}.'{', NULL' * columns};")

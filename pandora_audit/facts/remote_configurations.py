@@ -11,7 +11,7 @@ from pandora_audit.across import Across, Look, Share
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.pandora_agent import PandoraAgent
 from pandora_audit.facts.pandora_server import PandoraServer
-from pandora_audit.facts.roster import Agent, PandoraRoster, keys
+from pandora_audit.facts.roster import SERVER, Agent, PandoraRoster, keys
 from pandora_audit.formats import server_conf
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
@@ -72,6 +72,7 @@ class _Told:
     no_files: str = ""
     no_digest: str = ""
     agents: tuple[Agent, ...] | None = None
+    servers: tuple[str, ...] = ()
 
 
 class RemoteConfigurations(Across):
@@ -94,10 +95,12 @@ class RemoteConfigurations(Across):
             no_digest = silent.reason
         except NotApplicable:
             pass
-        agents = None
+        agents: tuple[Agent, ...] | None = None
+        servers: tuple[str, ...] = ()
         with contextlib.suppress(NotObserved, NotApplicable):
-            agents = look(PandoraRoster).agents
-        return _Told(files, digest, no_files, no_digest, agents)
+            roster = look(PandoraRoster)
+            servers, agents = tuple(each.name for each in roster.components if each.kind == SERVER), roster.agents
+        return _Told(files, digest, no_files, no_digest, agents, servers)
 
     @cached_property
     def served(self) -> dict[str, str]:
@@ -118,9 +121,12 @@ class RemoteConfigurations(Across):
         return str(share.value.digest)
 
     @property
-    def tentacles(self) -> list[str]:
-        """The hosts that take in what agents send, and are not the server."""
-        return [share.host for share in self.shares if Role.TENTACLE in share.roles and Role.SERVER not in share.roles]
+    def elsewhere(self) -> list[str]:
+        """Where else the configuration of an agent may lie: other Tentacles, servers that are no host here."""
+        seen = {share.host.casefold() for share in self.shares if Role.SERVER in share.roles}
+        named = {name for share in self.shares if share.told for name in share.value.servers}
+        tentacles = {share.host for share in self.shares if Role.TENTACLE in share.roles}
+        return sorted(name for name in named | tentacles if name.casefold() not in seen)
 
     def agent(self, name: str, address: str) -> Agent:
         """What Pandora FMS's database calls the agent of a host. Raises NotObserved."""
@@ -185,8 +191,10 @@ class AgentFromServer(PandoraAgent):
         if agent.digest in served:
             text = f"seen from the server: its configuration lies on {served[agent.digest]}"
             return Offences([Offence(subject="remote_config", text=text, layer="file")], "")
-        if elsewhere := self._configurations.tentacles:
+        if elsewhere := self._configurations.elsewhere:
             raise NotObserved(f"its configuration may lie on {', '.join(elsewhere)}, which nobody looked at for it")
+        if not agent.own_name.isascii():
+            raise NotObserved("what its files on the server are called depends on how its name was encoded")
         if agent.by_satellite:
             raise NotObserved("it reports to a satellite server, where its configuration would lie")
         if agent.disabled or agent.days is None or agent.days > _REPORTS_WITHIN_DAYS:

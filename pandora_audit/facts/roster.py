@@ -28,8 +28,8 @@ ROSTER: Mapping[str, Table] = {
         9,
         "LEFT(nombre, 600), LEFT(alias, 200), direccion, id_os,"
         " (SELECT LEFT(tgrupo.nombre, 100) FROM tgrupo WHERE tgrupo.id_grupo = tagente.id_grupo),"
-        " TIMESTAMPDIFF(DAY, ultimo_contacto, NOW()), disabled <> 0, COALESCE(agent_version, '') <> '',"
-        " satellite_server <> 0 FROM tagente ORDER BY id_agente LIMIT 10001",
+        " TIMESTAMPDIFF(DAY, ultimo_contacto, NOW()), COALESCE(disabled, 0) <> 0, COALESCE(agent_version, '') <> '',"
+        " COALESCE(satellite_server, 0) <> 0 FROM tagente ORDER BY id_agente LIMIT 10001",
     ),
     "roster_server": (
         4,
@@ -43,6 +43,7 @@ _KEY = "pandora-roster"
 # As the product numbers them; a site may add others.
 _SYSTEMS = {"1": "Linux", "2": "Solaris", "3": "AIX", "4": "BSD", "5": "HP-UX", "8": "MacOS", "9": "Windows"}
 _SATELLITE = "13"
+SERVER = "server"
 
 _RUNTIMES = r"^(containerd-shim|conmon|docker-proxy)"
 _CONTAINERS = {
@@ -170,7 +171,7 @@ class PandoraRoster(Fact):
         """Servers, satellites, history database and metaconsole."""
         kinds: dict[tuple[str, str], Component] = {}
         for name, address, server_type, _ in self._tables["roster_server"]:
-            kind = "satellite server" if server_type == _SATELLITE else "server"
+            kind = "satellite server" if server_type == _SATELLITE else SERVER
             called = one_line(name, 100)
             kinds.setdefault((kind, called), Component(kind, called, place(address)))
         settings = {row[0]: row[1] for row in self._tables["roster_setting"]}
