@@ -43,6 +43,8 @@ PARTS = (
     Part("rhel01", "rhel", ("agents",), False),
 )
 UNREACHABLE = "web05"
+# An agent that reports to the hardened server, and that the inventory has never heard of.
+UNKNOWN = {"kiosk01": "10.99.255.253"}
 # Not of the deployment: what the others find on their network.
 _TIME = Part("time01", "timeserver", (), False)
 # The guide's hosts follow it; a container's clock is its machine's, and so it is right.
@@ -82,15 +84,35 @@ def up(folder: Path, parts: Iterable[Part] = PARTS) -> list[Host]:
 def _introduce(parts: Iterable[Part], hosts: list[Host]) -> None:
     """Let each host know the others by name, as there are no name servers, and forget what that changed."""
     names = "".join(f"{host.address} {host.name}\n" for host in hosts)
+    pairs = list(zip(parts, hosts, strict=True))
 
     def introduce(part: Part, host: Host) -> None:
         host.append("/etc/hosts", names)
         if part.hardened:
             host.run(_FOLLOW)
+        if part.image == "database":
+            mine = [each for each in pairs if each[0].hardened == part.hardened and "agents" in each[0].groups]
+            known = {each.name: agent.address for each, agent in mine}
+            host.run("mysql pandora", input=_agents(known | (UNKNOWN if part.hardened else {})))
         host.mark()
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(introduce, parts, hosts))
+
+
+def _agents(addresses: dict[str, str]) -> str:
+    """SQL that makes the agents of a database those of its deployment, the first of them the server's own."""
+    rows = ", ".join(
+        f"({number}, MD5('{name}'), '{name}', '{address}', 2, 1, '7.0NG.776', NOW())"
+        for number, (name, address) in enumerate(addresses.items(), 1)
+    )
+    server, place = next(iter(addresses.items()))
+    return (
+        "INSERT INTO tagente (id_agente, nombre, alias, direccion, id_grupo, id_os, agent_version, ultimo_contacto)"
+        f" VALUES {rows} ON DUPLICATE KEY UPDATE nombre = VALUES(nombre), alias = VALUES(alias),"
+        " direccion = VALUES(direccion);\n"
+        f"UPDATE tserver SET name = '{server}', ip_address = '{place}';\n"
+    )
 
 
 def fingerprint() -> str:

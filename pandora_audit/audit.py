@@ -10,14 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from pandora_audit import attestations, exceptions, finding
+from pandora_audit import attestations, endpoints, exceptions, finding
 from pandora_audit.across import Across, F, Share, known_across
 from pandora_audit.attestations import Attestation
 from pandora_audit.control import VERDICTS, Control, Duty, Severity, Subject
+from pandora_audit.coverage import Coverage, Host
 from pandora_audit.exceptions import Leftover, SiteException
 from pandora_audit.fact import Fact, known_facts
+from pandora_audit.facts.pandora_agent import PandoraAgent
+from pandora_audit.facts.remote_configurations import AgentFromServer, RemoteConfigurations
+from pandora_audit.facts.roster import Estate, PandoraRoster, Told
 from pandora_audit.finding import Finding
-from pandora_audit.gather import Gathering, Machine, Plan, ask_machine
+from pandora_audit.gather import Gathering, Machine, Plan, ask_machine, unreached
 from pandora_audit.promises import PREFIX, Promises
 from pandora_audit.question import Answer, NotObserved, Role, Shell
 from pandora_audit.record import Recorder, replayed
@@ -28,6 +32,7 @@ from pandora_audit.verdicts import Verdicts
 
 # Chapters of the machine itself, a Unix machine. An EndPoint is not held to them, unless its site says so.
 _MACHINE_CHAPTERS = ("ssh", "system")
+_NOT_OF_ENDPOINTS = (*_MACHINE_CHAPTERS, "mysql", "web", "php", "console", "server", "tentacle", "monitoring")
 # What makes an installation of Pandora FMS: EndPoints alone are none.
 _COMPONENTS = frozenset(Role) - {Role.AGENT}
 _WORDS = ("target", "promises", "level", "attestation", VERDICTS)
@@ -66,7 +71,7 @@ class Audit:
         findings: what was concluded so far, without evidence (reports have had it).
         unpromised: the roles that a host plays and its inventory does not promise.
         unwritten: reports and records that could not be written, as sentences.
-        outside: hosts that the inventory knows and this run does not ask, as shares, by their deployment.
+        others: hosts that the inventory knows and this run does not ask.
         across: the facts of deployments that this run needs.
         shares: what the hosts of each deployment told of each of them, by (deployment, fact).
         members: the hosts of each deployment, as shares without a value.
@@ -80,7 +85,7 @@ class Audit:
     targets: tuple[Target, ...]
     exceptions: tuple[SiteException, ...] = ()
     attestations: tuple[Attestation, ...] = ()
-    outside: Mapping[str, tuple[Share, ...]] = field(default_factory=dict)
+    others: tuple[Target, ...] = ()
     across: frozenset[type[Across]] = frozenset()
     shares: dict[tuple[str, str], list[Share]] = field(default_factory=dict)
     members: dict[str, list[Share]] = field(default_factory=dict)
@@ -99,11 +104,13 @@ class Audit:
         """Whether the pair can exist, by what the inventory says."""
         if target.shell is Shell.POWERSHELL and _is_of_unix(control):
             return False
+        if target.promises.method == "none" or (target.promises.method == "server" and not control.from_server):
+            return False
         if not target.promised:  # nobody promised: what it plays is detected
             return True
-        if control.chapter in _MACHINE_CHAPTERS:
-            return not (target.promised == {Role.AGENT} and target.promises.scope == "role")
-        return _roles(control) <= target.promised
+        if target.promised == {Role.AGENT} and target.promises.scope == "role" and control.chapter in _NOT_OF_ENDPOINTS:
+            return False
+        return control.chapter in _MACHINE_CHAPTERS or _roles(control) <= target.promised
 
     def deployments(self) -> Iterator[Target]:
         """The deployments of this run, as what verdicts are about."""
@@ -120,13 +127,13 @@ class Audit:
     def gathering(self, plans: Iterable[Plan]) -> tuple[Gathering, Network]:
         """The machines of these plans, to be asked side by side."""
         network = Network(self.settings.options)
+        return Gathering(plans, lambda plan: _asked(plan, network, self.settings), self.settings.concurrency), network
 
-        def ask(plan: Plan) -> Machine:
-            if plan.target.backend == "replay":
-                return replayed(plan)
-            return ask_machine(plan, network, self.settings.password)
-
-        return Gathering(plans, ask, self.settings.concurrency), network
+    def knows(self, console: Target, told: Told) -> None:
+        """Keep what a machine told, before the run, of the agents that Pandora FMS knows."""
+        roles = console.promised or frozenset({Role.CONSOLE})
+        share = Share(host=console.name, roles=roles, promises=console.promises, value=told)
+        self.shares.setdefault((console.promises.deployment, Estate.fact_name()), []).append(share)
 
     # --- looking up ---
 
@@ -151,13 +158,47 @@ class Audit:
             return Verdicts(found for found in mine if not found.control.is_rollup)
         if name in set(Role):
             return machine.role(Role(name))
+        if machine.target.promises.method == "server" and name == PandoraAgent.fact_name():
+            shares = self._shares_of(RemoteConfigurations, machine.target.promises.deployment)
+            return AgentFromServer(RemoteConfigurations(shares), machine.target)
         return machine.fact(known_facts()[name])
 
     def _of_deployment(self, name: str, deployment: str, control: Control | None) -> object:
         if name == "promises":
             return Promises.agreed(self._promised_in(deployment), control.promises if control else ())
-        shares = [*self.shares.get((deployment, name), ()), *self.outside.get(deployment, ())]
-        return known_across()[name](shares)
+        kind = known_across()[name]
+        return kind(self._shares_of(kind, deployment))
+
+    def _shares_of(self, kind: type[Across], deployment: str) -> list[Share]:
+        return [*self.shares.get((deployment, kind.fact_name()), ()), *self._outside(deployment)]
+
+    def _outside(self, deployment: str) -> tuple[Share, ...]:
+        """The hosts of a deployment that are not in this run, as shares that tell nothing."""
+        mine = (target for target in self.others if target.promises.deployment == deployment)
+        return tuple(_silent(target, "is in the inventory and was not asked in this run") for target in mine)
+
+    @property
+    def coverage(self) -> Iterator[Coverage]:
+        """What was seen of each deployment, where this run asked what belongs to it."""
+        if Estate not in self.across and not any(name == Estate.fact_name() for _, name in self.shares):
+            return
+        told = {share.host: share for shares in self.members.values() for share in shares}
+        judged = {found.host for found in self.findings}
+        unanswered = {found.host for found in self.findings if found.word is Word.NOT_ASSESSED}
+        for name in dict.fromkeys(target.promises.deployment for target in self.targets):
+            mine = [target for target in (*self.targets, *self.others) if target.promises.deployment == name]
+            hosts = [
+                Host(
+                    target=each,
+                    share=told.get(each.name) or _silent(each, "was not asked"),
+                    judged=each.name in judged,
+                    unanswered=each.name in unanswered,
+                )
+                for each in mine
+            ]
+            shares = self._shares_of(Estate, name)
+            if any(each.asks for each in mine) or any(share.may_play(*_COMPONENTS) for share in shares):
+                yield Coverage(name, hosts, Estate(shares))
 
     def _promised_in(self, deployment: str) -> list[Promises]:
         """What its hosts promise, in the order of their names, whichever was ready first."""
@@ -194,7 +235,7 @@ class Audit:
 
     def _is_an_installation(self, deployment: str) -> None:
         """Raises NotApplicable where nothing but EndPoints, or machines without Pandora FMS, was asked."""
-        known = [*self.members.get(deployment, ()), *self.outside.get(deployment, ())]
+        known = [*self.members.get(deployment, ()), *self._outside(deployment)]
         if not any(share.may_play(*_COMPONENTS) for share in known):
             raise NotApplicable("no server, console, database or Tentacle of Pandora FMS is among the hosts")
 
@@ -300,6 +341,31 @@ class Audit:
         return (1 if self.at_the_gate() else 0) + (10 if silent else 0)
 
 
+def ask_roster(console: Target, settings: Settings) -> Told:
+    """What a machine tells of the agents that Pandora FMS knows. Raises NotObserved."""
+    network = Network(settings.options)
+    try:
+        machine = _asked(Plan(console, frozenset({PandoraRoster})), network, settings)
+    finally:
+        network.close()
+    machine.reached()
+    try:
+        return Told.of(PandoraRoster(machine.seen))
+    except NotApplicable as absent:
+        raise NotObserved(f"{console.name}: {absent}") from absent
+
+
+def _asked(plan: Plan, network: Network, settings: Settings) -> Machine:
+    target = plan.target
+    if target.backend == "replay":
+        return replayed(plan)
+    if target.unasked:
+        return unreached(target, target.unasked)
+    # Whoever writes into the database may lead the audit anywhere; a host key that was known before is no stranger's.
+    stranger = endpoints.UNINVENTORIED in target.groups and settings.options.accept_new_host_keys
+    return ask_machine(plan, network, (lambda: None) if stranger else settings.password)
+
+
 def _roles(control: Control) -> set[Role]:
     """The roles without which a control has nothing to judge."""
     facts = known_facts()
@@ -312,6 +378,11 @@ def _is_of_unix(control: Control) -> bool:
     facts = known_facts()
     unix = any(facts[name].on_windows is None for name in control.needs if name in facts)
     return control.chapter in _MACHINE_CHAPTERS or (unix and not _roles(control))
+
+
+def _silent(target: Target, silence: str) -> Share:
+    """What a host contributes that nobody asked."""
+    return Share(host=target.name, roles=target.promised or frozenset(), promises=target.promises, silence=silence)
 
 
 def _share(kind: type[Across], machine: Machine, known: Share) -> Share:
@@ -352,7 +423,8 @@ def plans(wanted: Iterable[tuple[Target, Collection[str]]], with_host: Callable[
         by_target.setdefault(target.name, (target, set()))[1].update(names)
     facts = known_facts()
     for target, names in by_target.values():
-        kinds = frozenset(facts[name] for name in names if name in facts)
+        entered = target.promises.method == "ssh"
+        kinds = frozenset(facts[name] for name in names if name in facts and entered)
         yield Plan(target, kinds, with_host(target))
 
 

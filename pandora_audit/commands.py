@@ -6,10 +6,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from pandora_audit import database_views, norms, powershell, script
 from pandora_audit.control import Control
 from pandora_audit.facts.pandora_console import views
+from pandora_audit.facts.roster import ROSTER, PandoraRoster
 from pandora_audit.gather import Machine, Plan
 from pandora_audit.printable import one_line
 from pandora_audit.question import Ask, Shell
@@ -42,11 +44,18 @@ def explained(control: Control) -> Iterator[str]:
 
 def print_script(plan: Plan) -> str:
     """The shell text that the first trip runs on this target, readable; the password's place is empty."""
+    target = plan.target
+    if target.asks:
+        roster = print_script(Plan(target.asks, frozenset({PandoraRoster})))
+        each = print_script(replace(plan, target=replace(target, asks=None, silence="")))
+        return f"# First on {target.asks.name}: which EndPoints there are.\n{roster}# Then on each of them.\n{each}"
+    if target.unasked:
+        return f"# Nothing: {target.unasked}.\n"
     asks = [question for question in plan.questions if isinstance(question, Ask)]
-    become, promised = plan.target.become, plan.target.promised or ()
-    if plan.target.shell is Shell.POWERSHELL:
+    promised = target.promised or ()
+    if target.shell is Shell.POWERSHELL:
         return powershell.compose(asks, marker="MARKER", promised=promised).text
-    return script.compose(asks, marker="MARKER", become=become, promised=promised).text
+    return script.compose(asks, marker="MARKER", become=target.become, promised=promised).text
 
 
 def sudoers(plans: Iterable[Plan], account: str) -> str:
@@ -76,7 +85,7 @@ def database_account(kind: str, name: str, schema: str) -> str:
         raise ValueError(f"{kind} is none of {', '.join(DIALECTS)}")
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", name):
         raise ValueError(f"{name!r} is no name of an account that logs in")
-    pandora = f"-- And where the schema {schema} of Pandora FMS is on this server:\n{views(schema)}"
+    pandora = f"-- And where the schema {schema} of Pandora FMS is on this server:\n{views(schema, ROSTER)}"
     return database_views.account(database_views.Dialect(kind), name) + pandora
 
 

@@ -78,6 +78,7 @@ class Control:
         promises: the site's promises that the function reads, found in its code.
         chapter: the id's first part.
         attestable: whether a person may answer for what no command saw: an alternative, a machine of others.
+        from_server: whether the server can tell it of an EndPoint that is not entered.
     """
 
     id: str
@@ -94,6 +95,7 @@ class Control:
     promises: tuple[str, ...]
     chapter: str
     attestable: bool = False
+    from_server: bool = False
 
     @property
     def is_rollup(self) -> bool:
@@ -112,6 +114,7 @@ def control(
     duty: Duty = Duty.MUST,
     subject: Subject = Subject.HOST,
     attestable: bool = False,
+    from_server: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a test function a control. Raises ControlError for a docstring without its parts."""
 
@@ -129,6 +132,7 @@ def control(
             promises=tuple(sorted(set(test.__code__.co_names) & set(KINDS))),
             chapter=id.partition(".")[0],
             attestable=attestable or duty is Duty.OR or subject is Subject.PERSON,
+            from_server=from_server,
             **parts,
         )
         return test

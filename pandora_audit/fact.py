@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import ClassVar
 
 from pandora_audit.baseline import Section
@@ -113,7 +114,12 @@ FACTS: dict[str, type[Fact]] = {}
 
 def known_facts() -> Mapping[str, type[Fact]]:
     """Every fact by name: the modules of ``facts/``, and whatever a site's own modules have declared."""
+    _import_facts()
+    return FACTS
+
+
+@cache
+def _import_facts() -> None:
     package = importlib.import_module("pandora_audit.facts")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"pandora_audit.facts.{module.name}")
-    return FACTS

@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pandora_audit import promises
-from pandora_audit.across import Share
+from pandora_audit import endpoints, promises
 from pandora_audit.question import Role, Shell
 from pandora_audit.sitefile import Plain, SiteError, Value, did_you_mean, read_bytes, read_yaml
 from pandora_audit.target import Target
@@ -77,11 +76,14 @@ class Inventory:
         self._reconcile()
         self._members = {name: self._below(name) for name in self._groups}
 
-    def select(self, hosts: str | None) -> tuple[Target, ...]:
+    def select(self, hosts: str | None, ask: endpoints.Asks = endpoints.nobody) -> tuple[Target, ...]:
         """The machines that ``--hosts`` names, each once, in that order; None selects all of the inventory.
 
         Raises SiteError for a name that nothing bears, a pattern that leaves nothing, and for whatever the
         inventory says of a selected host that cannot be used.
+
+        Args:
+            ask: tells which agents Pandora FMS knows, where ``pandora://`` asks for them.
         """
         if hosts is None and self.path is None:
             return (raw_target("local://"),)
@@ -90,22 +92,16 @@ class Inventory:
         terms = [term for item in items if item for term in self._terms(item)]
         if not terms:
             raise SiteError("--hosts= is empty; leave it out, or name a host, a group or a pattern")
+        terms = list(self._with_endpoints(terms, ask))
         chosen = self._choose(terms)
         if not chosen:
             raise SiteError(f"--hosts={hosts}: these patterns together leave no host")
         return tuple(self._unique(chosen))
 
-    def outside(self, targets: Iterable[Target]) -> dict[str, tuple[Share, ...]]:
-        """The hosts that are known here and not among the targets, as shares that tell nothing, by deployment."""
+    def others(self, targets: Iterable[Target]) -> tuple[Target, ...]:
+        """The hosts that are known here and not among the targets."""
         asked = {target.name for target in targets}
-        found: dict[str, list[Share]] = {}
-        for target in map(self._target, (name for name in self._hosts if name not in asked)):
-            silence = "is in the inventory and was not asked in this run"
-            share = Share(
-                host=target.name, roles=target.promised or frozenset(), promises=target.promises, silence=silence
-            )
-            found.setdefault(target.promises.deployment, []).append(share)
-        return {deployment: tuple(shares) for deployment, shares in found.items()}
+        return tuple(self._target(name) for name in self._hosts if name not in asked)
 
     # -- reading ----------------------------------------------------------------------------------------
 
@@ -166,6 +162,8 @@ class Inventory:
 
     def _terms(self, item: str) -> list[str | Target]:
         """One item between commas: a raw host, or its patterns between colons."""
+        if item.startswith(endpoints.SCHEME):
+            return [self._console(item)]
         if self.path is None or _RAW.fullmatch(item):
             target = raw_target(item)
             # A raw host is never taken for the inventory's host of the same name.
@@ -174,6 +172,27 @@ class Inventory:
         if ":".join(terms) != item:
             raise SiteError(f"--hosts={item}: not a host pattern")
         return [term.strip() for term in terms if term.strip()]
+
+    def _console(self, item: str) -> Target:
+        """The machine that is asked which EndPoints there are, as what stands for them until it has told."""
+        name = item.removeprefix(endpoints.SCHEME)
+        if not name:
+            raise SiteError(f"--hosts={item}: it names no machine that could ask Pandora FMS's database")
+        console = self._target(name) if name in self._hosts else raw_target(name)
+        return endpoints.unknown(item, console)
+
+    def _with_endpoints(self, terms: list[str | Target], ask: endpoints.Asks) -> Iterator[str | Target]:
+        """The terms, with the EndPoints that Pandora FMS knows in the place of what stands for them."""
+        places = [term for term in terms if isinstance(term, Target) and term.asks]
+        others = [term for term in terms if isinstance(term, Target) and not term.asks]
+        known = [self._target(name) for name in self._hosts] if places else []
+        for term in terms:
+            if isinstance(term, str) or not term.asks:
+                yield term
+            else:
+                found = list(endpoints.expand(term, ask, known, others))
+                others += found
+                yield from (host.name if host.name in self._hosts else host for host in found)
 
     def _choose(self, terms: list[str | Target]) -> list[str | Target]:
         """As in Ansible: unions first, then intersections and exclusions, wherever they were written."""
@@ -226,6 +245,11 @@ class Inventory:
         variables = self._effective(name, groups)
         given, drafts = self._promises(name, groups)
         made = promises.Promises.read(given, drafts)
+        promised = _promised(made, groups)
+        if made.method == "server" and promised != frozenset({Role.AGENT}):
+            raise SiteError(
+                f"{made.where('method')}: audit_method: server is for EndPoints, and {name} is no mere agent"
+            )
         key_file, _ = _said(variables, "ansible_private_key_file", "ansible_ssh_private_key_file")
         return Target(
             name=name,
@@ -236,7 +260,7 @@ class Inventory:
             identity_file=str(Path(key_file).expanduser()) if key_file else None,
             shell=Shell.POWERSHELL if _word(variables, "ansible_shell_type") in _OF_WINDOWS else Shell.POSIX,
             become=_converted(promises.YES_NO, variables, "ansible_become") is not False,
-            promised=_promised(made, groups),
+            promised=promised,
             promises=made,
             groups=frozenset(groups).difference(_SPECIAL),
         )
@@ -304,7 +328,7 @@ def raw_target(spec: str, name: str = "") -> Target:
     if scheme != "replay" and ":" in place.rpartition("@")[0]:
         raise SiteError("--hosts: a password before the @ would end in reports and process lists; use keys")
     if scheme not in _SCHEMES:
-        raise SiteError(f"--hosts={spec}: {scheme} is no connection{did_you_mean(scheme, _SCHEMES)}")
+        raise SiteError(f"--hosts={spec}: {scheme} is no connection{did_you_mean(scheme, (*_SCHEMES, 'pandora'))}")
     over_ssh = scheme in ("paramiko", "ssh", "safe-ssh")
     user, address, port = _endpoint(spec, place) if over_ssh else (None, place, None)
     if not address and scheme != "local":

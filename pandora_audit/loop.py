@@ -14,6 +14,9 @@ from pandora_audit import commands, items
 from pandora_audit.across import Across, known_across
 from pandora_audit.audit import Audit
 from pandora_audit.control import Subject
+from pandora_audit.facts.pandora_console import PandoraConsole
+from pandora_audit.facts.remote_configurations import RemoteConfigurations
+from pandora_audit.facts.roster import Estate
 from pandora_audit.finding import Finding
 from pandora_audit.gather import Machine, Plan
 from pandora_audit.items import ControlItem
@@ -32,10 +35,19 @@ def target_of(item: pytest.Item) -> Target | None:
 def across(session_items: Iterable[pytest.Item]) -> frozenset[type[Across]]:
     """The facts of deployments that the items need."""
     known = known_across()
-    mine = [
-        item for item in session_items if isinstance(item, ControlItem) and item.control.subject is not Subject.HOST
-    ]
-    return frozenset(known[name] for item in mine for name in item.control.needs if name in known)
+    mine = [item for item in session_items if isinstance(item, ControlItem)]
+    of_deployments = [item for item in mine if item.control.subject is not Subject.HOST]
+    found = {known[name] for item in of_deployments for name in item.control.needs if name in known}
+    if any(_is_seen_from_server(item.target) for item in mine):
+        found.add(RemoteConfigurations)
+    # Whoever asks the database anyway also asks what else it knows, for the coverage.
+    if PandoraConsole in found or any(item.target.asks for item in mine):
+        found.add(Estate)
+    return frozenset(found)
+
+
+def _is_seen_from_server(target: Target) -> bool:
+    return target.promises.method == "server"
 
 
 def plans(session_items: Iterable[pytest.Item], audit: Audit) -> list[Plan]:
@@ -63,15 +75,27 @@ def run(session: pytest.Session, audit: Audit) -> None:
     audit.across = across(session.items)
     gathering, network = audit.gathering(plans(session.items, audit))
     gathering.start()
+
+    def judge(machine: Machine) -> None:
+        name = machine.target.name
+        write = functools.partial(recorder.write, machine) if recorder else None
+        with _in_hand(audit, machine), _recorded(audit, name, write):
+            _judge(session, _rollups_last(groups.get(name, [])), groups)
+        groups.pop(name, None)
+
     # Collections of garbage, of which pytest itself demands some at the end, need not look at what was imported.
     gc.freeze()
     try:
         _judge(session, groups.pop("", []), groups)
+        from_server = []
         for machine in gathering.machines():
-            write = functools.partial(recorder.write, machine) if recorder else None
-            with _in_hand(audit, machine), _recorded(audit, machine.target.name, write):
-                _judge(session, _rollups_last(groups.get(machine.target.name, [])), groups)
-            groups.pop(machine.target.name, None)
+            audit.contribute(machine)
+            if _is_seen_from_server(machine.target):
+                from_server.append(machine)
+            else:
+                judge(machine)
+        for machine in from_server:
+            judge(machine)
         for deployment in audit.deployments():
             write = functools.partial(recorder.write_deployment, deployment.name) if recorder else None
             with _deployment_in_hand(audit, deployment), _recorded(audit, deployment.name, write):
@@ -116,7 +140,6 @@ def check(plans: Iterable[Plan], audit: Audit) -> list[str]:
 def _in_hand(audit: Audit, machine: Machine) -> Iterator[None]:
     """The machine that is being judged; afterwards only what it plays beyond its promises is remembered."""
     audit.machine = machine
-    audit.contribute(machine)
     try:
         yield
     finally:

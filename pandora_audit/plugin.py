@@ -16,12 +16,14 @@ import pytest
 from _pytest.junitxml import xml_key
 from pytest_html.basereport import BaseReport
 
-from pandora_audit import attestations, commands, exceptions, fixtures, inventory, items, loop, record
+from pandora_audit import attestations, commands, endpoints, exceptions, fixtures, inventory, items, loop, record
 from pandora_audit import audit as audits
 from pandora_audit.audit import Audit, Settings
 from pandora_audit.control import LEVELS, Control, Severity, control_of
+from pandora_audit.facts.roster import Agent, Told
 from pandora_audit.finding import Finding
 from pandora_audit.items import AUDIT, FINDING, ControlItem
+from pandora_audit.printable import one_line
 from pandora_audit.question import NotObserved
 from pandora_audit.report import html, terminal
 from pandora_audit.sitefile import SiteError, did_you_mean
@@ -121,14 +123,29 @@ def _audit(config: pytest.Config) -> Audit:
         password=_sudo_password(option.ask_sudo_password),
     )
     known = inventory.load(option.inventory)
-    targets = _targets(known, option.hosts)
-    return Audit(
+    rosters: list[tuple[Target, Told]] = []
+
+    def agents(console: Target) -> Iterable[Agent]:
+        told = audits.ask_roster(console, chosen)
+        rosters.append((console, told))
+        return told.agents or ()
+
+    targets = _targets(known, option.hosts, endpoints.nobody if _connects_to_nobody(option) else agents)
+    audit = Audit(
         settings=chosen,
         targets=targets,
         exceptions=_beside(config, option.exceptions, exceptions),
         attestations=_beside(config, option.attestations, attestations),
-        outside=known.outside(targets),
+        others=known.others(targets),
     )
+    for console, told in rosters:
+        audit.knows(console, told)
+    return audit
+
+
+def _connects_to_nobody(option: argparse.Namespace) -> bool:
+    only_tells = (option.collectonly, option.help, option.markers, option.showfixtures, option.show_fixtures_per_test)
+    return any(only_tells) or (_only_prints(option) and not option.check)
 
 
 def _beside(config: pytest.Config, named: Path | None, kind: Any) -> Any:
@@ -139,9 +156,9 @@ def _beside(config: pytest.Config, named: Path | None, kind: Any) -> Any:
     return kind.load(path, _known_ids(config))
 
 
-def _targets(known: inventory.Inventory, hosts: str | None) -> tuple[Target, ...]:
+def _targets(known: inventory.Inventory, hosts: str | None, ask: endpoints.Asks) -> tuple[Target, ...]:
     found: list[Target] = []
-    for target in known.select(hosts):
+    for target in known.select(hosts, ask):
         if target.backend == "replay":
             found += record.load(Path(target.address))
         else:
@@ -279,11 +296,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 # --- telling ---
 
 
-def pytest_report_header(config: pytest.Config) -> str:
+def pytest_report_header(config: pytest.Config) -> list[str]:
     audit = config.stash[AUDIT]
     names = ", ".join(target.name for target in audit.targets[:8])
     more = f" and {len(audit.targets) - 8} more" if len(audit.targets) > 8 else ""
-    return f"pandora-audit: level {audit.settings.level}; hosts {names}{more}"
+    said = [f"pandora-audit: level {audit.settings.level}; hosts {names}{more}"]
+    return [
+        *said,
+        *(f"pandora-audit: {target.name}: {one_line(target.silence)}" for target in audit.targets if target.asks),
+    ]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -381,6 +402,9 @@ def _sort_reports(config: pytest.Config, order: dict[str, tuple[str, str]]) -> N
     """
     xml = config.stash.get(xml_key, None)
     if xml is not None:
+        for coverage in config.stash[AUDIT].coverage:
+            for title, text in coverage:
+                xml.add_global_property(f"coverage of {coverage.deployment}: {title}", text)
         xml.node_reporters_ordered.sort(key=lambda reporter: _place(reporter.to_xml()))
     for page in _pages(config):
         tests = page.data["tests"]

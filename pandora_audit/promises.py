@@ -371,6 +371,13 @@ class Promises:
             "`role`: an EndPoint (an agent and nothing else) is held to the agent controls; `estate`: to all",
         ),
     )
+    method: Literal["ssh", "server", "none"] = field(
+        default="ssh",
+        metadata=_says(
+            choice("ssh", "server", "none"),
+            "`ssh`: the machine is entered; `server`: an EndPoint is seen from the server only; `none`: not looked at",
+        ),
+    )
 
     def given(self, name: str) -> bool:
         """Whether the site made this promise; False when the value is only the default."""

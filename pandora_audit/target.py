@@ -8,6 +8,11 @@ from pathlib import Path
 from pandora_audit.promises import Promises
 from pandora_audit.question import Role, Shell
 
+_DECIDED = {
+    "server": "is seen from the server only, by decision of the site (audit_method: server)",
+    "none": "is not looked at, by decision of the site (audit_method: none)",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
@@ -24,6 +29,8 @@ class Target:
         promises: the site's ``audit_*`` variables, by their names without the prefix.
         groups: the inventory groups that hold it.
         spec: the testinfra host specification, where one was given.
+        silence: why nobody can ask it; empty for most.
+        asks: of what stands for EndPoints that are not yet known: the machine that is asked for them.
     """
 
     name: str
@@ -38,6 +45,13 @@ class Target:
     promises: Promises = field(default_factory=Promises)
     groups: frozenset[str] = frozenset()
     spec: str = ""
+    silence: str = ""
+    asks: Target | None = None
+
+    @property
+    def unasked(self) -> str:
+        """Why this machine is not entered; empty when it is."""
+        return self.silence or _DECIDED.get(self.promises.method, "")
 
     def with_baseline(self, inventory: Path | None) -> Target:
         """This target with what its baseline says, if it has one. Raises SiteError when that cannot be read."""

@@ -3,7 +3,7 @@
 from pandora_audit import HIGH, MEDIUM, Duty, Level, control
 
 
-@control("agent.remote-config-off", HIGH, duty=Duty.IF)
+@control("agent.remote-config-off", HIGH, duty=Duty.IF, from_server=True)
 def test_a_sensitive_endpoint_takes_no_remote_configuration(pandora_agent, promises):
     """A sensitive EndPoint takes no configuration from the server.
 

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from pandora_audit.across import Across, Look
 from pandora_audit.database_views import SCHEMA
@@ -19,7 +19,7 @@ from pandora_audit.formats.addresses import is_loopback
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.promises import Promises
-from pandora_audit.question import Ask, NotObserved, Question, Role, Unreadable
+from pandora_audit.question import Answer, Ask, NotObserved, Question, Role, Unreadable
 from pandora_audit.questions import CONSOLES, NOBODY_ASKED_THE_DATABASE
 from pandora_audit.verdict import NotApplicable, ToDecide, UnmetEdition
 
@@ -64,8 +64,11 @@ _WATCHING = (
     f" OR m.nombre LIKE 'SEC[%' OR m.nombre LIKE 'SEC&#91;%' OR m.nombre IN ({_words((*SECURITY_MODULES, *_STORED))}))"
 )
 
+Table: TypeAlias = tuple[int, str]
+"""The number of columns, and what is selected."""
+
 # Each is one statement with a last row of its own: its absence tells a failure from an empty table.
-_TABLES: Mapping[str, tuple[int, str]] = {
+_TABLES: Mapping[str, Table] = {
     "config": (3, f"id_config, token, value FROM tconfig WHERE token IN ({_words(_TOKENS)})"),
     "secret": (
         4,
@@ -136,19 +139,19 @@ _TABLES: Mapping[str, tuple[int, str]] = {
 }
 
 
-def _statements(promises: Promises) -> str:
+def _statements(tables: Mapping[str, Table], promises: Promises) -> str:
     """What is asked: of the views where the site gave the audit an account of its own, else of the tables."""
-    lines = []
-    for tag, (columns, text) in _TABLES.items():
+    lines = ["SET NAMES utf8mb4;"]
+    for tag, (columns, text) in tables.items():
         asked = f"seen.* FROM `{tag}` seen" if promises.db_options else text
         lines.append(f"(SELECT '{tag}', {asked}) UNION ALL SELECT '{tag}.'{', NULL' * columns};")
     return "\n".join(lines) + "\n"
 
 
-def views(schema: str) -> str:
-    """The SQL that makes the views, for a database administrator to run."""
+def views(schema: str, further: Mapping[str, Table]) -> str:
+    """The SQL that makes the views, of these and of further tables, for a database administrator to run."""
     lines = [f"USE `{schema}`;"]
-    for tag, (columns, text) in _TABLES.items():
+    for tag, (columns, text) in {**_TABLES, **further}.items():
         names = ", ".join(f"c{number}" for number in range(1, columns + 1))
         lines.append(f"CREATE OR REPLACE SQL SECURITY DEFINER VIEW {SCHEMA}.`{tag}` ({names}) AS SELECT {text};")
     return "\n".join(lines) + "\n"
@@ -157,7 +160,7 @@ def views(schema: str) -> str:
 _KEY = "pandora-tables"
 
 
-def _question(promises: Promises) -> Ask:
+def database_question(key: str, tables: Mapping[str, Table], promises: Promises) -> Ask:
     """The statements, each on a line of its own; one that fails does not stop the others.
 
     They go through the client on the host: with the option file that the site promised, else as root where the account
@@ -167,11 +170,11 @@ def _question(promises: Promises) -> Ask:
     # MariaDB's client from 11.4 on refuses a server without TLS, through the socket too.
     words = "--batch --skip-column-names --force --connect-timeout=5 --loose-disable-ssl-verify-server-cert"
     return Ask(
-        key=_KEY,
+        key=key,
         sh="c=$(command -v mariadb || command -v mysql) || { echo 'no client of the database is here' >&2; exit 3; }; "
         f'exec "$c" {options}{words} --database={SCHEMA if promises.db_options else promises.db_schema}',
         if_all=not promises.db_options,
-        stdin=_statements(promises).encode(),
+        stdin=_statements(tables, promises).encode(),
         seconds=20,
         limit=4 * 1024 * 1024,
         only_if=None if promises.db_options else Role.DATABASE,
@@ -183,21 +186,25 @@ class PandoraDatabase(Fact):
 
     @classmethod
     def first(cls, promises: Promises) -> tuple[Question, ...]:
-        return (_question(promises),)
+        return (database_question(_KEY, _TABLES, promises),)
 
     @cached_property
     def tables(self) -> Tables:
         """The rows of every table. Raises NotApplicable on a machine from which nobody asks the database."""
-        answer = self.answers[_KEY]
-        if answer.silence.startswith("not asked"):
-            raise NotApplicable("the machine is not the database's, and audit_db_options names no way to it")
-        if answer.silence.endswith("everything as root"):
-            raise NotObserved(NOBODY_ASKED_THE_DATABASE)
-        lines = [tuple(map(_plain, line.split("\t"))) for line in answer.lines]
-        errors = answer.err.decode("utf-8", "backslashreplace").strip().splitlines()
-        if not any(line[0].endswith(".") for line in lines):
-            raise NotObserved(f"the database told nothing: {errors[0][:300] if errors else f'exit {answer.status}'}")
-        return Tables(tuple(lines), errors[0][:300] if errors else "")
+        return read_tables(self.answers[_KEY], _TABLES)
+
+
+def read_tables(answer: Answer, tables: Mapping[str, Table]) -> Tables:
+    """The rows of every table. Raises NotApplicable on a machine from which nobody asks the database."""
+    if answer.silence.startswith("not asked"):
+        raise NotApplicable("the machine is not the database's, and audit_db_options names no way to it")
+    if answer.silence.endswith("everything as root"):
+        raise NotObserved(NOBODY_ASKED_THE_DATABASE)
+    lines = [tuple(map(_plain, line.split("\t"))) for line in answer.lines]
+    errors = answer.err.decode("utf-8", "backslashreplace").strip().splitlines()
+    if not any(line[0].endswith(".") for line in lines):
+        raise NotObserved(f"the database told nothing: {errors[0][:300] if errors else f'exit {answer.status}'}")
+    return Tables(tuple(lines), errors[0][:300] if errors else "", tables)
 
 
 _ESCAPED = {"\\t": "\t", "\\n": "\n", "\\\\": "\\", "\\0": "\0"}
@@ -216,10 +223,11 @@ class Tables:
 
     lines: tuple[tuple[str, ...], ...]
     error: str
+    asked: Mapping[str, Table]
 
     def __getitem__(self, tag: str) -> list[tuple[str, ...]]:
         """The rows of a table. Raises NotObserved when the database refused it."""
-        columns = _TABLES[tag][0]
+        columns = self.asked[tag][0]
         if not any(line[0] == f"{tag}." for line in self.lines):
             raise NotObserved(f"the database did not tell {tag}: {self.error or 'the answer was cut'}")
         rows = [line[1:] for line in self.lines if line[0] == tag]

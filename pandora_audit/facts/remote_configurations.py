@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from pandora_audit.across import Across, Look
-from pandora_audit.fact import Fact
+from pandora_audit.across import Across, Look, Share
+from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.pandora_agent import PandoraAgent
 from pandora_audit.facts.pandora_server import PandoraServer
+from pandora_audit.facts.roster import SERVER, Agent, PandoraRoster, keys
 from pandora_audit.formats import server_conf
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Question, Role
+from pandora_audit.question import Answer, Answers, Ask, NotObserved, Question, Role
 from pandora_audit.questions import OS_RELEASE
+from pandora_audit.target import Target
 from pandora_audit.verdict import NotApplicable, ToDecide
 
 _FILES = Ask(
@@ -76,12 +79,14 @@ class _Told:
     digest: str
     no_files: str = ""
     no_digest: str = ""
+    agents: tuple[Agent, ...] | None = None
+    servers: tuple[str, ...] = ()
 
 
 class RemoteConfigurations(Across):
     """Which agents of a deployment could be configured from its server."""
 
-    of = (ServedConfigurations, NamedAgent)
+    of = (ServedConfigurations, NamedAgent, PandoraRoster)
 
     @classmethod
     def share(cls, look: Look) -> _Told:
@@ -98,16 +103,54 @@ class RemoteConfigurations(Across):
             no_digest = silent.reason
         except NotApplicable:
             pass
-        return _Told(files, digest, no_files, no_digest)
+        agents: tuple[Agent, ...] | None = None
+        servers: tuple[str, ...] = ()
+        with contextlib.suppress(NotObserved, NotApplicable):
+            roster = look(PandoraRoster)
+            servers, agents = tuple(each.name for each in roster.components if each.kind == SERVER), roster.agents
+        return _Told(files, digest, no_files, no_digest, agents, servers)
 
     @cached_property
-    def of_sensitive_endpoints(self) -> Offences:
-        """The sensitive EndPoints whose configuration lies on a server."""
+    def served(self) -> dict[str, str]:
+        """The servers on which the configuration of an agent lies, by the digest of its name. Raises NotObserved."""
         served: dict[str, str] = {}
         for share in self.every(Role.SERVER):
             if share.value.files is None:
                 raise NotObserved(f"{share.host}: {share.value.no_files or 'it shows no server'}")
             served |= dict.fromkeys(share.value.files, share.host)
+        return served
+
+    def _digest(self, share: Share) -> str:
+        """What the files of a host's agent are called by: by the agent itself, or by the database."""
+        if share.promises.method == "server":
+            return self.agent(share.host, "").digest
+        if not share.told or not share.value.digest:
+            raise NotObserved(share.silence or share.absent or share.value.no_digest or "it shows no agent")
+        return str(share.value.digest)
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """Where else the configuration of an agent may lie: other Tentacles, servers that are no host here."""
+        seen = {share.host.casefold() for share in self.shares if Role.SERVER in share.roles}
+        named = {name for share in self.shares if share.told for name in share.value.servers}
+        tentacles = {share.host for share in self.shares if Role.TENTACLE in share.roles}
+        return sorted(name for name in named | tentacles if name.casefold() not in seen)
+
+    def agent(self, name: str, address: str) -> Agent:
+        """What Pandora FMS's database calls the agent of a host. Raises NotObserved."""
+        told: list[Agent] = [agent for share in self.shares if share.told for agent in share.value.agents or ()]
+        if not told:
+            raise NotObserved("Pandora FMS's database did not tell which agents there are")
+        mine = {agent.own_name: agent for agent in told if agent.keys & keys(name, address)}
+        if len(mine) != 1:
+            said = f"{len(mine)} agents that could be" if mine else "no agent that is"
+            raise NotObserved(f"Pandora FMS's database knows {said} {name}")
+        return next(iter(mine.values()))
+
+    @cached_property
+    def of_sensitive_endpoints(self) -> Offences:
+        """The sensitive EndPoints whose configuration lies on a server."""
+        served = self.served
         sensitive = [share for share in self.shares if share.promises.sensitive]
         if not served:
             return Offences([], "no configuration of an agent lies on the server")
@@ -115,13 +158,53 @@ class RemoteConfigurations(Across):
             raise ToDecide(
                 f"{len(served)} configurations lie on the server: which EndPoints are sensitive? (audit_sensitive)"
             )
-        silent = [share for share in sensitive if not share.told or not share.value.digest]
-        found = [
-            Offence(subject=share.host, text=f"the configuration of {share.host} lies on {served[share.value.digest]}")
-            for share in sensitive
-            if share not in silent and share.value.digest in served
-        ]
-        if silent and not found:
-            why = silent[0].silence or silent[0].absent or silent[0].value.no_digest or "it shows no agent"
-            raise NotObserved(f"{silent[0].host}: {why}")
+        found, unknown = [], []
+        for share in sensitive:
+            try:
+                digest = self._digest(share)
+            except NotObserved as silent:
+                unknown.append(f"{share.host}: {silent.reason}")
+                continue
+            if digest in served:
+                text = f"the configuration of {share.host} lies on {served[digest]}"
+                found.append(Offence(subject=share.host, text=text))
+        if unknown and not found:
+            raise NotObserved(unknown[0])
         return Offences(found, f"none of {len(sensitive)} sensitive EndPoints has a configuration on the server")
+
+
+# An agent that takes its configuration from the server leaves it there when it first reports.
+_REPORTS_WITHIN_DAYS = 1
+
+
+class AgentFromServer(PandoraAgent):
+    """The agent of an EndPoint that is not entered, as far as its server and the database tell of it."""
+
+    def __init__(self, configurations: RemoteConfigurations, target: Target) -> None:
+        super().__init__(Seen(answers=Answers(), promises=target.promises))
+        self._configurations = configurations
+        self._target = target
+
+    def evidence(self) -> tuple[Answer, ...]:
+        return self._configurations.evidence()
+
+    @cached_property
+    def remote_configuration(self) -> Offences:
+        """Whether its configuration lies on a server; where none does although it reports there, it takes none."""
+        agent = self._configurations.agent(self._target.name, self._target.address)
+        try:
+            served = self._configurations.served
+        except NotApplicable as absent:
+            raise NotObserved(f"nobody saw what the server keeps: {absent}") from absent
+        if agent.digest in served:
+            text = f"seen from the server: its configuration lies on {served[agent.digest]}"
+            return Offences([Offence(subject="remote_config", text=text, layer="file")], "")
+        if elsewhere := self._configurations.elsewhere:
+            raise NotObserved(f"its configuration may lie on {', '.join(elsewhere)}, which nobody looked at for it")
+        if not agent.own_name.isascii():
+            raise NotObserved("what its files on the server are called depends on how its name was encoded")
+        if agent.by_satellite:
+            raise NotObserved("it reports to a satellite server, where its configuration would lie")
+        if agent.disabled or agent.days is None or agent.days > _REPORTS_WITHIN_DAYS:
+            raise NotObserved("no configuration of it lies on a server, but it does not report at present")
+        return Offences([], "seen from the server: it reports, and no configuration of it lies there")

@@ -52,6 +52,7 @@ def named() -> frozenset[str]:
     return frozenset(name for name, _ in _all())
 
 
+@functools.cache
 def phrase(control: str, *, direct: bool = True) -> str:
     """The clauses in one line: ``PCI DSS 4.0.1 2.2.6, 8.6.1 · ISO/IEC 27001:2022 A.8.2``; empty for none."""
     by_norm: dict[str, list[str]] = {}

@@ -122,6 +122,9 @@ def summary(audit: Audit, today: datetime.date) -> Iterator[str]:
         yield _section("unseen", "not-assessed", "Not assessed", _folded(unseen))
     tables = "".join(_table(name, words, rows) for name, words, rows in terminal.tables(audit))
     yield _section("good", "met", "All verdicts", tables, _took(audit))
+    for coverage in audit.coverage:
+        lines = "".join(f"<tr><th>{escape(title)}</th><td>{escape(text)}</td></tr>" for title, text in coverage)
+        yield f'<h3>Coverage of {escape(coverage.deployment)}</h3><table class="coverage">{lines}</table>'
 
 
 def _tiles(audit: Audit, urgent: Sequence[Change], left: Sequence[Change]) -> str:

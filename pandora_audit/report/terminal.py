@@ -44,6 +44,8 @@ def summary(audit: Audit, today: datetime.date, *, verbose: bool = False) -> Ite
             yield what + worklist.headline(some), [printable(one_line(str(each))) for each in some]
     if remarks := notes(audit, today):
         yield "notes", remarks
+    for coverage in audit.coverage:
+        yield f"coverage of {coverage.deployment}", [f"{title}: {text}" for title, text in coverage]
     lines = [line for table in tables(audit) for line in _table(*table)]
     yield "verdicts", [*lines, total(audit)]
 
@@ -55,30 +57,42 @@ def _row(found: Finding) -> str:
 
 
 def _by_control(findings: list[Finding]) -> Iterator[str]:
-    """The findings of one word, the most severe control first, each control's advice once for all of its hosts."""
-    width = max(len(found.host) for found in findings)
+    """The findings of one word, the most severe control first, each control's advice once for all of its hosts.
+
+    Hosts of which the same was seen share a line: of hundreds, one says as much.
+    """
     controls = {found.control.id: found.control for found in findings}
     for control in sorted(controls.values(), key=lambda control: (-control.severity, control.id)):
         mine = [found for found in findings if found.control.id == control.id]
         yield f"{control.id}  {str(control.severity).upper()}  {control.title}"
         yield f"  expected  {mine[0].expected}"
+        alike: dict[tuple[str, ...], list[str]] = {}
         for found in mine:
-            yield printable(f"  {found.host:<{width}}  {one_line(found.observed)}")
-            yield from accepted(found)
+            alike.setdefault((one_line(found.observed), *accepted(found)), []).append(found.host)
+        width = max(len(worklist.some(hosts)) for hosts in alike.values())
+        for (observed, *further), hosts in alike.items():
+            yield printable(f"  {worklist.some(hosts):<{width}}  {observed}")
+            yield from further
         yield from advice(control)
         yield ""
 
 
 def grouped(findings: Iterable[Finding], word: Word) -> Iterator[tuple[str, list[str]]]:
-    """Findings of one word by host and reason: a host that was not reached is one line, not a hundred."""
+    """Findings of one word by host and reason: a host that was not reached is one line, not a hundred.
+
+    Hosts with the same reason for the same controls are one line, too.
+    """
     groups: dict[tuple[str, str], list[str]] = {}
     for found in findings:
         if found.word is word:
             groups.setdefault((found.host, found.reason), []).append(found.control.id)
-    if groups:
+    alike: dict[tuple[str, str], list[str]] = {}
+    for (host, reason), ids in sorted(groups.items()):
+        alike.setdefault((one_line(reason), ", ".join(ids)), []).append(host)
+    if alike:
         lines = []
-        for (host, reason), ids in sorted(groups.items()):
-            lines += [f"{host}: {one_line(reason)}", f"  {', '.join(ids)}"]
+        for (reason, controls), hosts in alike.items():
+            lines += [f"{worklist.some(hosts)}: {reason}", f"  {controls}"]
         yield word.value, [printable(line) for line in lines]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 
@@ -13,7 +13,6 @@ from pandora_audit.finding import Finding
 from pandora_audit.report import installer
 from pandora_audit.verdict import Word
 
-_MOST_NAMED = 4
 _EDITION = "Move to the edition that has the means, or have the risks accepted"
 
 
@@ -65,10 +64,15 @@ class Change:
         return f"after {', '.join(map(str, self.after))}" if self.after else ""
 
     def __str__(self) -> str:
-        more = len(self.hosts) - _MOST_NAMED
-        hosts = ", ".join(self.hosts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
         waits = f"; {self.waits}" if self.waits else ""
-        return f"{self.number}. {self.severity}  {self.title}: {', '.join(self.controls)}  ({hosts}{waits})"
+        where = some(self.hosts)
+        return f"{self.number}. {self.severity}  {self.title}: {', '.join(self.controls)}  ({where}{waits})"
+
+
+def some(hosts: Sequence[str], most: int = 4) -> str:
+    """The first hosts of a list by name, and how many more there are."""
+    more = f" and {len(hosts) - most} more" if len(hosts) > most else ""
+    return ", ".join(hosts[:most]) + more
 
 
 def changes(findings: Iterable[Finding], roles: Mapping[str, Collection[str]] | None = None) -> tuple[Change, ...]:
