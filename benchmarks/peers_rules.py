@@ -138,13 +138,13 @@ SETTLED = {
         "The main file does not say it, a drop-in does, and the daemon says no: ours is right."
     ),
     ("ssh.tcp-forwarding", "lynis", True): (
-        "OpenSSH 10 writes its keywords in capitals, which Lynis passes over; the daemon forwards. Ours is right."
+        "OpenSSH 10.6 writes its keywords with capitals, which Lynis passes over; the daemon forwards. Ours is right."
     ),
     ("ssh.port", "lynis", True): (
-        "OpenSSH 10 writes its keywords in capitals, which Lynis passes over; the daemon listens on 22. Ours is right."
+        "OpenSSH 10.6 writes its keywords with capitals, which Lynis passes over; the daemon listens on 22. Ours is right."
     ),
     ("ssh.tunnel", "lynis", True): (
-        "OpenSSH 10 writes its keywords in capitals, which Lynis passes over. Ours is right."
+        "OpenSSH 10.6 writes its keywords with capitals, which Lynis passes over. Ours is right."
     ),
     ("ssh.banner", "oscap", False): (
         "The daemon has a banner, and the file has a text; it was received before the login. Ours is right."

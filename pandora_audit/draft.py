@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,7 +128,7 @@ class Draft:
         unseen: what could not be drafted, as sentences: a machine that did not answer, a promise that was not seen.
     """
 
-    machines: Iterable[Machine]
+    machines: Sequence[Machine]
     unseen: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
