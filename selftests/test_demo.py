@@ -15,8 +15,11 @@ UNMET = {
     *("system.package-inventory", "system.process-inventory", "system.second-factor", "system.sudo-authenticates"),
     *("tentacle.external-storage", "web.tls"),
 }
-# They have no package lists, and Pandora FMS is no package there.
-UNSEEN = {"mysql.updated", "system.critical-components", "system.security-updates", "system.supported-components"}
+# They have no package lists, Pandora FMS is no package there, and its server cannot ask the database of another host.
+UNSEEN = {
+    *("mysql.updated", "system.critical-components", "system.security-updates", "system.supported-components"),
+    *("monitoring.local-agent", "monitoring.security-plugin", "monitoring.security-plugin-clean"),
+}
 
 
 def test_the_demonstration_says_what_it_said() -> None:

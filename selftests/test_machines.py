@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import linecache
 import re
 import textwrap
 from collections.abc import Iterator
@@ -92,6 +93,8 @@ def inverted(control: Control) -> Control:
     for node in ast.walk(function):
         if isinstance(node, ast.Assert):
             node.test = ast.UnaryOp(ast.Not(), node.test)
-    namespace = dict(control.test.__globals__)
-    exec(compile(ast.fix_missing_locations(tree), "inverted", "exec"), namespace)
+    source, name, namespace = ast.unparse(tree), f"<inverted {control.id}>", dict(control.test.__globals__)
+    # A finding tells an assertion by its source.
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    exec(compile(source, name, "exec"), namespace)
     return dataclasses.replace(control, test=namespace[function.name])

@@ -143,12 +143,15 @@ class LocalAgent(Fact):
         return Reporting(frozenset(names), addresses.read(self.answers[ADDRESSES.key]), frozenset(logs))
 
     @cached_property
-    def _database(self) -> Tables | None:
-        """Pandora FMS's database; None on a machine from which nobody asks it."""
+    def _database(self) -> Tables:
+        """Pandora FMS's database. Raises NotObserved on a machine from which nobody asks it."""
         try:
             return PandoraDatabase(self.seen).tables
         except NotApplicable:
-            return None
+            raise NotObserved(
+                "what arrives of this agent is in Pandora FMS's database, which is not asked from here"
+                " (audit_db_options lets it be)"
+            ) from None
 
     @cached_property
     def _agent(self) -> PandoraAgent | None:
@@ -177,13 +180,10 @@ class LocalAgent(Fact):
             raise NotObserved("no unit of the agent is known: whether it starts with the machine was not seen")
         if states and not set(states) & {"enabled", "generated"}:
             found.append(Offence(subject="unit", text=f"its unit is {states[0]}", layer="next start"))
-        seen = "an agent runs on the server, and starts with it"
-        if found or self._database is None:
-            return Offences(found, f"{seen}; whether it reports was not asked, as the database is elsewhere")
-        if not any(self.reporting.agents(self._database).values()):
+        if not found and not any(self.reporting.agents(self._database).values()):
             text = "the database has heard nothing of the agent for two of its intervals"
             found.append(Offence(subject="contact", text=text))
-        return Offences(found, f"{seen}; the database has heard of it")
+        return Offences(found, "an agent runs on the server, and starts with it; the database has heard of it")
 
     @cached_property
     def unwatched_logs(self) -> Offences:
@@ -231,7 +231,7 @@ class LocalAgent(Fact):
         elif not self._agent.privileged:
             text = "the agent does not run as root, so the plugin cannot read what it judges"
             found.append(Offence(subject="root", text=text, layer="process"))
-        if not found and self._database is not None:
+        if not found:
             found = self._outdated(self._database)
         return Offences(found, f"{module.where} runs {module.parameters}")
 
@@ -258,8 +258,6 @@ class LocalAgent(Fact):
         """
         if self._agent is None or self._agent.security_plugin is None:
             raise NotApplicable("the security plugin is not deployed on the server: see monitoring.security-plugin")
-        if self._database is None:
-            raise NotObserved("what the plugin found is in Pandora FMS's database, which is not asked from here")
         modules = self._security_modules(self._database)
         if not any(each.is_fresh for each in modules):
             raise NotObserved("the security plugin has brought nothing lately: see monitoring.security-plugin")
