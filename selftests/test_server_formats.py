@@ -385,7 +385,7 @@ def test_no_line_takes_long(text: str) -> None:
 
 
 def test_the_probe_of_the_host_asks_the_same_as_the_auditors() -> None:
-    question = tentacle._loopback_question(41121, "::1")
+    question = tentacle.asked_by_the_host("host", "::1", 41121)
     assert "[::1]:41121" in question.sh
     assert "RECV <pandora-audit*>" in question.sh
     assert not re.search(r"\b(ADDRESS|PORT|REQUEST)\b", question.sh)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from pandora_audit.facts.tentacle import _loopback_question
+from pandora_audit.facts.tentacle import asked_by_the_host
 from pandora_audit.probes import tentacle
 
 VENDORS = os.environ.get("PANDORA_TENTACLE_SERVER", "")
@@ -106,7 +106,7 @@ def test_what_the_probe_learns_from_either_place(folder: Path, conf: str) -> Non
         # More often than there are places.
         for _ in range(2):
             assert asked(port) == from_afar
-        question = _loopback_question(port, "127.0.0.1")
+        question = asked_by_the_host("host", "127.0.0.1", port)
         done = subprocess.run(["sh", "-c", question.sh], capture_output=True, text=True, check=True, timeout=30)
         assert done.stdout.strip().replace("\n", "/") == from_the_host
         assert asked(port) == from_afar
@@ -117,7 +117,7 @@ def test_a_server_that_knows_no_tls_1_3(folder: Path) -> None:
     with serving(folder, TLS + "ssl_ca CA", OPENSSL_CONF=str(folder / "old.cnf")) as port:
         assert asked(port) == "plain closed/tls spoken/inside certificate"
         assert asked(port, str(folder / "ca.pem")).endswith("/certificate good")
-        question = _loopback_question(port, "127.0.0.1")
+        question = asked_by_the_host("host", "127.0.0.1", port)
         done = subprocess.run(["sh", "-c", question.sh], capture_output=True, text=True, check=True, timeout=30)
         assert done.stdout == "plain closed\ntls TLSv1.2\ninside certificate\n"
 
