@@ -141,8 +141,7 @@ SETTLED = {
         "OpenSSH 10.6 writes its keywords with capitals, which Lynis passes over; the daemon forwards. Ours is right."
     ),
     ("ssh.port", "lynis", True): (
-        "OpenSSH 10.6 writes its keywords with capitals, which Lynis passes over; the daemon listens on 22."
-        " Ours is right."
+        "OpenSSH 10.6 writes keywords with capitals, which Lynis passes over; the daemon listens on 22. Ours is right."
     ),
     ("ssh.tunnel", "lynis", True): (
         "OpenSSH 10.6 writes its keywords with capitals, which Lynis passes over. Ours is right."
