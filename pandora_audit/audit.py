@@ -155,7 +155,7 @@ class Audit:
             return machine.target if name == "target" else machine.target.promises
         if name == VERDICTS:
             mine = (found for found in self.findings if found.host == machine.target.name)
-            return Verdicts(found for found in mine if not found.control.is_rollup)
+            return Verdicts(found for found in mine if not found.control.rollup)
         if name in set(Role):
             return machine.role(Role(name))
         if machine.target.promises.method == "server" and name == PandoraAgent.fact_name():
@@ -307,7 +307,7 @@ class Audit:
     @property
     def counted(self) -> list[Finding]:
         """The findings that counts and gates look at: all but those that sum up others."""
-        return [found for found in self.findings if not found.control.is_rollup]
+        return [found for found in self.findings if not found.control.rollup]
 
     def leftovers(self, today: datetime.date) -> tuple[Leftover, ...]:
         """The site's exceptions to renew or remove."""

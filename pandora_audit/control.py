@@ -79,6 +79,7 @@ class Control:
         chapter: the id's first part.
         attestable: whether a person may answer for what no command saw: an alternative, a machine of others.
         from_server: whether the server can tell it of an EndPoint that is not entered.
+        rollup: whether it sums up other verdicts: shown, but in no count and at no gate.
     """
 
     id: str
@@ -96,10 +97,11 @@ class Control:
     chapter: str
     attestable: bool = False
     from_server: bool = False
+    rollup: bool = False
 
     @property
-    def is_rollup(self) -> bool:
-        """Whether it sums up other verdicts: shown, but in no count and at no gate."""
+    def reads_verdicts(self) -> bool:
+        """Whether it is judged after the others on its host."""
         return VERDICTS in self.needs
 
 
@@ -115,6 +117,7 @@ def control(
     subject: Subject = Subject.HOST,
     attestable: bool = False,
     from_server: bool = False,
+    rollup: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a test function a control. Raises ControlError for a docstring without its parts."""
 
@@ -133,6 +136,7 @@ def control(
             chapter=id.partition(".")[0],
             attestable=attestable or duty is Duty.OR or subject is Subject.PERSON,
             from_server=from_server,
+            rollup=rollup,
             **parts,
         )
         return test

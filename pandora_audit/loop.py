@@ -80,7 +80,7 @@ def run(session: pytest.Session, audit: Audit) -> None:
         name = machine.target.name
         write = functools.partial(recorder.write, machine) if recorder else None
         with _in_hand(audit, machine), _recorded(audit, name, write):
-            _judge(session, _rollups_last(groups.get(name, [])), groups)
+            _judge(session, _readers_last(groups.get(name, [])), groups)
         groups.pop(name, None)
 
     # Collections of garbage, of which pytest itself demands some at the end, need not look at what was imported.
@@ -158,9 +158,9 @@ def _deployment_in_hand(audit: Audit, deployment: Target) -> Iterator[None]:
         audit.deployment = None
 
 
-def _rollups_last(mine: list[pytest.Item]) -> list[pytest.Item]:
-    """What sums up the verdicts on a host is judged after them."""
-    return sorted(mine, key=lambda item: isinstance(item, ControlItem) and item.control.is_rollup)
+def _readers_last(mine: list[pytest.Item]) -> list[pytest.Item]:
+    """What reads the verdicts on a host is judged after them."""
+    return sorted(mine, key=lambda item: isinstance(item, ControlItem) and item.control.reads_verdicts)
 
 
 def _judge(session: pytest.Session, mine: list[pytest.Item], waiting: dict[str, list[pytest.Item]]) -> None:

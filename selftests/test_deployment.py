@@ -100,7 +100,7 @@ def test_the_machine_is_quiet(motd):
     assert not motd.text
 
 
-@control("site.whole", MEDIUM)
+@control("site.whole", MEDIUM, rollup=True)
 def test_the_whole(verdicts):
     """The whole host holds.
 

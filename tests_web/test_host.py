@@ -3,7 +3,7 @@
 from pandora_audit import HIGH, MEDIUM, Duty, control
 
 
-@control("console.host-hardened", HIGH)
+@control("console.host-hardened", HIGH, rollup=True)
 def test_the_consoles_machine_is_hardened(console, verdicts):
     """The console's machine meets every claim about the machine itself.
 
