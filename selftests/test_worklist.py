@@ -49,6 +49,13 @@ def test_findings_of_one_line_are_one_job_and_the_gravest_comes_first() -> None:
     assert str(made[2]) == "3. low  A banner is sent before the login: ssh.banner  (a)"
 
 
+def test_what_is_to_be_considered_or_bought_is_not_for_today() -> None:
+    severe = [finding("ssh.root-login", "a"), finding("system.second-factor", "a")]
+    severe.append(finding("console.extended-acl", "a", word=Word.EDITION))
+    urgent = [each.controls for each in worklist.changes(severe) if each.is_urgent]
+    assert urgent == [("ssh.root-login",)]
+
+
 def test_many_hosts_are_counted() -> None:
     made = worklist.changes(finding("ssh.port", f"h{n}") for n in range(9))
     assert str(made[0]).endswith("(h0, h1, h2, h3 and 5 more)")

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 
-from pandora_audit.control import Severity
+from pandora_audit.control import Duty, Severity
 from pandora_audit.finding import Finding
 from pandora_audit.report import installer
 from pandora_audit.verdict import Word
@@ -42,8 +42,9 @@ class Change:
 
     @property
     def is_urgent(self) -> bool:
-        """Whether it is severe, and done by an administrator alone: another edition has to be bought."""
-        return self.severity >= Severity.HIGH and self.what != _EDITION
+        """Whether it is severe, asked for, and done by an administrator alone: another edition has to be bought."""
+        asked = any(found.control.duty is not Duty.CONSIDER for found in self.findings)
+        return asked and self.severity >= Severity.HIGH and self.what != _EDITION
 
     @property
     def hosts(self) -> tuple[str, ...]:
