@@ -89,8 +89,8 @@ CASES = {
         " echo '$IncludeConfig /etc/rsyslog.conf' >> /etc/rsyslog.d/50-default.conf;"
         f" {BYTES} | tee -a pandora_server.conf pandora_agent.conf /etc/tentacle/tentacle_server.conf"
         " >> /etc/chrony/chrony.conf",
-        r"agent\.(plugins-audited|code-permissions)|tentacle\..*|system\.(service-accounts|integrity|auth-log.*|time-service)",
-        turns=r"(agent|server|tentacle)\.running-config",
+        r"agent\.(plugins-audited|code-permissions|running-config)|tentacle\..*|system\.(service-accounts|integrity|auth-log.*|time-service)",
+        turns=r"(server|tentacle)\.running-config",
     ),
     "bytes and loops, a console": Case(
         "console",

@@ -210,7 +210,7 @@ def _ask(host: lab.Host, trees: Sequence[Tree], asked: Sequence[Sequence[Ask]]) 
         {"files": tree.files, "links": tree.links, "ask": [[*places(ask.argv[0])[-1:], *ask.argv[1:]] for ask in asks]}
         for tree, asks in zip(trees, asked, strict=True)
     ]
-    told = host.run(f"python3 -c '{_RUN}'", input="\n".join(map(json.dumps, rows)), timeout=55)
+    told = host.run(f"python3 -c '{_RUN}'", input="\n".join(map(json.dumps, rows)), timeout=240)
     for asks, line in zip(asked, told.stdout.splitlines(), strict=True):
         yield [
             Answer(key=ask.key, question=ask.text, status=status, out=out.encode(), err=err.encode())
