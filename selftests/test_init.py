@@ -81,6 +81,13 @@ def test_roles_are_detected_until_their_draft_is_approved(tmp_path: Path) -> Non
         ("{value: twenty, seen-on: a, approved-by: ''}", "audit_ssh_port is 'twenty'; it takes a whole number"),
         ("{value: {}, seen-on: a, approved-by: ''}", "is a mapping"),
         ("{value: 22, seen-on: a, approved-by: [Ada]}", "approved-by is a list"),
+        ("{value: 22, seen-on: a, approved-by: ' '}", "approved-by is ' '; it takes the name of a person"),
+        ("{value: 22, seen-on: a, approved-by: no}", "approved-by is 'no'; it takes the name of a person"),
+        ("{value: 22, seen-on: a, approved-by: False}", "approved-by is 'False'"),
+        ("{value: 22, seen-on: a, approved-by: TODO}", "approved-by is 'TODO'"),
+        ("{value: 22, seen-on: a, approved-by: '~'}", "approved-by is '~'"),
+        ("{value: 22, seen-on: a, approved-by: 0}", "approved-by is '0'"),
+        ("{value: 22, seen-on: a, approved-by: [[]]}", "approved-by is a list"),
     ],
 )
 def test_what_is_no_drafted_line_is_said_with_its_place(tmp_path: Path, line: str, why: str) -> None:
