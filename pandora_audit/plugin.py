@@ -163,7 +163,10 @@ def _targets(known: inventory.Inventory, hosts: str | None, ask: endpoints.Asks)
             found += record.load(Path(target.address))
         else:
             found.append(target.with_baseline(known.path))
-    names = {target.name for target in found}
+    names: dict[str, Target] = {}
+    for target in found:
+        if (first := names.setdefault(target.name, target)) is not target:
+            raise SiteError(f"--hosts names {target.name} twice: {first.address} and {target.address}")
     for target in found:
         if target.promises.deployment in names:
             where = target.promises.where("deployment")

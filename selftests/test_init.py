@@ -118,6 +118,11 @@ def test_the_demonstration_becomes_a_site(tmp_path: Path, capsys: pytest.Capture
     assert load(tmp_path, approved(told.out))["db01"].promises.db_accounts == ("pandora",)
 
 
+def test_endpoints_that_only_an_audit_would_ask_for_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["init", "--hosts=pandora://db1"]) == 2
+    assert "only the audit asks Pandora FMS" in capsys.readouterr().err
+
+
 def test_a_file_is_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     into = tmp_path / "site.yml"
     assert cli.main(["init", f"--hosts=replay://{DEMO}", f"--into={into}"]) == 1
