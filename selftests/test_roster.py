@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,16 @@ def test_its_file_on_the_server_decides() -> None:
 def test_what_the_server_did_not_show_is_not_assessed(seen: AgentFromServer, says: str) -> None:
     with pytest.raises(NotObserved, match=says):
         _ = seen.remote_configuration
+
+
+def test_thousands_that_are_seen_from_the_server_are_looked_up_at_once() -> None:
+    agents = tuple(agent(f"web{number}", f"10.1.{number // 250}.{number % 250 + 1}", days=0) for number in range(5000))
+    kept = Kept(frozenset(), "", agents=agents, servers=("srv",))
+    configurations = RemoteConfigurations([Share(host="srv", roles=frozenset({Role.SERVER}), value=kept)])
+    began = time.process_time()
+    for each in agents:
+        assert not AgentFromServer(configurations, Target(name=each.name, address=each.address)).remote_configuration
+    assert time.process_time() - began < 5
 
 
 def test_a_sensitive_endpoint_that_is_not_entered_has_its_files_known_by_the_database() -> None:
