@@ -25,6 +25,7 @@ from pandora_audit.gather import Gathering, Machine, Plan, ask_machine, unreache
 from pandora_audit.promises import PREFIX, Promises
 from pandora_audit.question import Answer, NotObserved, Role, Shell
 from pandora_audit.record import Recorder, replayed
+from pandora_audit.sitefile import SiteError
 from pandora_audit.target import Target
 from pandora_audit.transport import Network, Options
 from pandora_audit.verdict import Attested, NotApplicable, ToDecide, Word
@@ -438,4 +439,10 @@ def plans(wanted: Iterable[tuple[Target, Collection[str]]], with_host: Callable[
 
 
 def recorder(audit: Audit) -> Recorder | None:
-    return Recorder(audit.settings.record) if audit.settings.record else None
+    """What writes the records of a run, if any are wanted. Raises SiteError for a folder that cannot be one."""
+    if audit.settings.record is None:
+        return None
+    try:
+        return Recorder(audit.settings.record)
+    except OSError as fault:
+        raise SiteError(f"--record={audit.settings.record}: {fault.strerror}") from fault

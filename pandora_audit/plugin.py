@@ -75,8 +75,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 1024:
-        raise ValueError(text)
+    if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 1024")
     return int(text)
 
 
@@ -258,7 +258,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         return True
     if not any(loop.target_of(item) for item in session.items):
         return None
-    loop.run(session, session.config.stash[AUDIT])
+    try:
+        loop.run(session, session.config.stash[AUDIT])
+    except SiteError as error:
+        raise pytest.UsageError(str(error)) from error
     return True
 
 

@@ -55,7 +55,24 @@ def roster(*rows: str, end: str = END, err: str = "") -> PandoraRoster:
         *((text, "") for text in ("", "0.0.0.0", "127.0.0.1", "127.9.9.9", "::1", "::", "::ffff:127.0.0.1")),
         *((text, "") for text in ("224.0.0.1", "255.255.255.255", "169.254.169.254", "fe80::1", "fe80::1%eth0")),
         *((text, "") for text in ("localhost", "LOCALHOST.", "a.localhost", "2130706433", "0x7f.1", "127.1", "a.1")),
-        *((text, "") for text in ("ip6-localhost", "ip6-loopback", "localhost6", "localhost4", "-oProxyCommand=id", "$(id)", "a b", "a;b", "a/b", "a:22", "u@a", "a\nb", "a..b")),
+        *(
+            (text, "")
+            for text in (
+                "ip6-localhost",
+                "ip6-loopback",
+                "localhost6",
+                "localhost4",
+                "-oProxyCommand=id",
+                "$(id)",
+                "a b",
+                "a;b",
+                "a/b",
+                "a:22",
+                "u@a",
+                "a\nb",
+                "a..b",
+            )
+        ),
         *((text, "") for text in ("%h", "a" * 64, ".".join(["a" * 60] * 5), "*", "[::1]", "web,db", "ünï")),
     ],
 )
