@@ -272,6 +272,9 @@ def test_two_controls_of_one_id_are_refused(tmp_path: Path, machine: str) -> Non
         (["--hosts=replay:///nonexistent"], "no record"),
         (["--exceptions=/nonexistent.yml"], "/nonexistent.yml"),
         (["-n2"], "--concurrency"),
+        (["--concurrency=0"], "'0' is no number from 1 to 1024"),
+        (["--concurrency=²"], "'²' is no number from 1 to 1024"),
+        (["--record=/dev/null/x", "--hosts=127.0.0.1:9"], "--record=/dev/null/x: Not a directory"),
     ],
 )
 def test_bad_arguments_are_one_sentence(options: list[str], message: str) -> None:
@@ -308,18 +311,3 @@ def test_a_full_disk_for_the_report_is_said(tmp_path: Path, machine: str) -> Non
     assert "a report could not be written: [Errno 28] No space left on device" in done.out
     assert len(running.terminal(done.out)) == 1
     assert done.status == 3
-
-
-@pytest.mark.parametrize(
-    ("option", "says"),
-    [
-        ("--record=/dev/null/x", "ERROR: --record=/dev/null/x: Not a directory"),
-        ("--concurrency=0", "'0' is no number from 1 to 1024"),
-        ("--concurrency=²", "'²' is no number from 1 to 1024"),
-    ],
-)
-def test_what_an_option_cannot_be_is_said_in_a_sentence(option: str, says: str) -> None:
-    done = running.run("tests_ssh", "--hosts=127.0.0.1:9", option)
-    assert done.status == 4
-    assert says in done.out + done.err
-    assert "Traceback" not in done.out + done.err
