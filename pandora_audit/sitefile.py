@@ -17,7 +17,7 @@ _MOST_BYTES = 10 * 1024 * 1024
 _MOST_VALUES = 1_000_000
 _NULL = ("", "~", "null", "Null", "NULL")
 # What somebody writes who means that nobody has approved, or that it is approved, and names nobody.
-_NO_NAMES = ("no", "yes", "false", "true", "off", "on", "none", "null", "nobody", "todo", "tbd", "n/a", "na", "pending")
+_NO_NAMES = ("no", "yes", "false", "true", "off", "on", "none", "null", "nobody", "todo", "tbd", "n/a", "pending")
 # The C parser is ten times faster. Only its events are used: its composer overflows the stack when nested.
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
