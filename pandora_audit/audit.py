@@ -25,6 +25,7 @@ from pandora_audit.gather import Gathering, Machine, Plan, ask_machine, unreache
 from pandora_audit.promises import PREFIX, Promises
 from pandora_audit.question import Answer, NotObserved, Role, Shell
 from pandora_audit.record import Recorder, replayed
+from pandora_audit.sitefile import SiteError
 from pandora_audit.target import Target
 from pandora_audit.transport import Network, Options
 from pandora_audit.verdict import Attested, NotApplicable, ToDecide, Word
@@ -75,6 +76,7 @@ class Audit:
         across: the facts of deployments that this run needs.
         shares: what the hosts of each deployment told of each of them, by (deployment, fact).
         members: the hosts of each deployment, as shares without a value.
+        configurations: what the servers of each deployment keep of its agents, once all of them have told.
         took: how long each machine that answered took.
         machine: the one in hand; others are not kept.
         deployment: the one in hand, after all machines.
@@ -89,6 +91,7 @@ class Audit:
     across: frozenset[type[Across]] = frozenset()
     shares: dict[tuple[str, str], list[Share]] = field(default_factory=dict)
     members: dict[str, list[Share]] = field(default_factory=dict)
+    configurations: dict[str, RemoteConfigurations] = field(default_factory=dict)
     took: dict[str, Took] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     unpromised: dict[str, tuple[Role, ...]] = field(default_factory=dict)
@@ -159,9 +162,15 @@ class Audit:
         if name in set(Role):
             return machine.role(Role(name))
         if machine.target.promises.method == "server" and name == PandoraAgent.fact_name():
-            shares = self._shares_of(RemoteConfigurations, machine.target.promises.deployment)
-            return AgentFromServer(RemoteConfigurations(shares), machine.target)
+            return AgentFromServer(self._configurations(machine.target.promises.deployment), machine.target)
         return machine.fact(known_facts()[name])
+
+    def _configurations(self, deployment: str) -> RemoteConfigurations:
+        """What the servers of a deployment keep of its agents: read once for all of them."""
+        if deployment not in self.configurations:
+            shares = self._shares_of(RemoteConfigurations, deployment)
+            self.configurations[deployment] = RemoteConfigurations(shares)
+        return self.configurations[deployment]
 
     def _of_deployment(self, name: str, deployment: str, control: Control | None) -> object:
         if name == "promises":
@@ -217,6 +226,7 @@ class Audit:
         hidden = frozenset(role for role, state in machine.roles.items() if state.state == "hidden") - roles
         known = Share(host=target.name, roles=roles, hidden=hidden, promises=target.promises, silence=machine.silence)
         self.members.setdefault(target.promises.deployment, []).append(known)
+        self.configurations.pop(target.promises.deployment, None)
         for kind in self.across:
             share = _share(kind, machine, known)
             self.shares.setdefault((target.promises.deployment, kind.fact_name()), []).append(share)
@@ -429,4 +439,10 @@ def plans(wanted: Iterable[tuple[Target, Collection[str]]], with_host: Callable[
 
 
 def recorder(audit: Audit) -> Recorder | None:
-    return Recorder(audit.settings.record) if audit.settings.record else None
+    """What writes the records of a run, if any are wanted. Raises SiteError for a folder that cannot be one."""
+    if audit.settings.record is None:
+        return None
+    try:
+        return Recorder(audit.settings.record)
+    except OSError as fault:
+        raise SiteError(f"--record={audit.settings.record}: {fault.strerror}") from fault

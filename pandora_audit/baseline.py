@@ -71,7 +71,7 @@ class Baseline:
                 raise SiteError(f"{each.where}: a baseline has no {key}{did_you_mean(key, (*_HEAD, *SECTIONS))}")
         if missing := [key for key in _HEAD if key not in pairs]:
             raise SiteError(f"{value.where}: this baseline lacks {', '.join(missing)}")
-        owner, approved_by = (_person(key, pairs[key]) for key in _HEAD[:2])
+        owner, approved_by = (pairs[key].person(key) for key in _HEAD[:2])
         if owner and owner.casefold() == approved_by.casefold():
             raise SiteError(f"{pairs['approved-by'].where}: the owner of a baseline does not approve it (four eyes)")
         sections = {
@@ -80,10 +80,6 @@ class Baseline:
             if key in pairs
         }
         return approved_by, pairs["review-until"].day("review-until"), sections
-
-
-def _person(key: str, value: Value) -> str:
-    return "" if value.data is None else " ".join(value.text(key).split())
 
 
 def _texts(name: str, value: Value) -> tuple[str, ...]:

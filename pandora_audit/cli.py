@@ -56,6 +56,8 @@ def _asked(chosen: argparse.Namespace, plan: Callable[[Target], Plan]) -> list[M
     """The chosen machines and their answers, in the order of their names."""
     targets: list[Target] = []
     for target in inventory.load(chosen.inventory).select(chosen.hosts):
+        if target.asks:
+            raise SiteError(f"{target.name}: only the audit asks Pandora FMS which EndPoints there are; name machines")
         targets += record.load(Path(target.address)) if target.backend == "replay" else [target]
     password = os.environ.get("PANDORA_AUDIT_SUDO_PASSWORD")
     if password is None and chosen.ask_sudo_password:

@@ -79,7 +79,9 @@ def expand(place: Target, ask: Asks, inventory: Iterable[Target], others: Iterab
     known = list(inventory)
     machines = Machines(known)
     taken = {host.name.casefold() for host in (*known, *others)}
-    taken |= {host.promises.deployment.casefold() for host in (*known, *others, place)}
+    # A deployment's record has the second of its names.
+    deployments = {host.promises.deployment.casefold() for host in (*known, *others, place)}
+    taken |= deployments | {f"{deployment}.deployment" for deployment in deployments}
     entered: set[str] = set()
     for agent in agents:
         mine = machines.of(agent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -164,17 +165,17 @@ def _readers_last(mine: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def _judge(session: pytest.Session, mine: list[pytest.Item], waiting: dict[str, list[pytest.Item]]) -> None:
-    later = [item for group in waiting.values() if group is not mine for item in group]
     for number, item in enumerate(mine):
         if isinstance(item, ControlItem):
             items.run(item)
         else:
-            following = _next_test([*mine[number + 1 :], *later])
+            later = (each for group in waiting.values() if group is not mine for each in group)
+            following = _next_test(itertools.chain(mine[number + 1 :], later))
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         _heed(session)
 
 
-def _next_test(later: list[pytest.Item]) -> pytest.Item | None:
+def _next_test(later: Iterable[pytest.Item]) -> pytest.Item | None:
     """A test that pytest itself will run next, or later: what keeps its wider fixtures alive until then."""
     return next((item for item in later if not isinstance(item, ControlItem)), None)
 

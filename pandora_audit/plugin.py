@@ -75,8 +75,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 1024:
-        raise ValueError(text)
+    if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 1024")
     return int(text)
 
 
@@ -163,7 +163,10 @@ def _targets(known: inventory.Inventory, hosts: str | None, ask: endpoints.Asks)
             found += record.load(Path(target.address))
         else:
             found.append(target.with_baseline(known.path))
-    names = {target.name for target in found}
+    names: dict[str, Target] = {}
+    for target in found:
+        if (first := names.setdefault(target.name, target)) is not target:
+            raise SiteError(f"--hosts names {target.name} twice: {first.address} and {target.address}")
     for target in found:
         if target.promises.deployment in names:
             where = target.promises.where("deployment")
@@ -255,7 +258,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         return True
     if not any(loop.target_of(item) for item in session.items):
         return None
-    loop.run(session, session.config.stash[AUDIT])
+    try:
+        loop.run(session, session.config.stash[AUDIT])
+    except SiteError as error:
+        raise pytest.UsageError(str(error)) from error
     return True
 
 

@@ -113,7 +113,7 @@ def drafted(value: Plain, seen_on: str) -> OneLine:
 
 def is_draft(value: Value) -> bool:
     """Whether a line was drafted and nobody has approved it yet."""
-    return isinstance(value.data, dict) and not (value.data["approved-by"].data or "")
+    return isinstance(value.data, dict) and not value.data["approved-by"].person("approved-by")
 
 
 def written(key: str, value: Value) -> Plain:
@@ -125,8 +125,7 @@ def written(key: str, value: Value) -> Plain:
         raise SiteError(f"{value.where}: {key} has no {unknown[0]}{did_you_mean(unknown[0], DRAFTED)}")
     if missing := [each for each in DRAFTED if each not in pairs]:
         raise SiteError(f"{value.where}: this {key} lacks {', '.join(missing)}")
-    if pairs["approved-by"].data is not None:
-        pairs["approved-by"].text("approved-by")
+    pairs["approved-by"].person("approved-by")
     return pairs["value"].plain(key)
 
 

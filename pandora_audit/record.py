@@ -24,6 +24,7 @@ from pandora_audit.version import VERSION
 
 SCHEMA = 1
 _MOST_BYTES = 64 * 1024 * 1024
+_MOST_OF_A_NAME = 200
 
 
 class Recorder:
@@ -51,12 +52,20 @@ class Recorder:
             self._write(f"{name}.deployment", [head, *({"finding": told(found)} for found in findings)])
 
     def _write(self, name: str, rows: Iterable[dict[str, Any]]) -> None:
-        path = self.folder / f"{quote(name, safe='@')}.jsonl"
+        path = self.folder / f"{_file_name(name)}.jsonl"
         temporary = path.with_suffix(".part")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
         temporary.replace(path)
+
+
+def _file_name(name: str) -> str:
+    """A name that a file can have: of long ones the beginning, and a digest that tells them apart."""
+    quoted = quote(name, safe="@")
+    if len(quoted) <= _MOST_OF_A_NAME:
+        return quoted
+    return f"{quoted[:_MOST_OF_A_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def told(found: Finding) -> dict[str, Any]:
@@ -163,6 +172,8 @@ def _target(path: Path, head: dict[str, Any]) -> Target:
 def replayed(plan: Plan) -> Machine:
     """The recorded machine, with the record's own clock. A question that the record lacks is silence."""
     path = Path(plan.target.address)
+    if not path.is_file():
+        return unreached(plan.target, f"{path} is not the record of one machine")
     rows = list(_rows(path))
     try:
         head, answers = rows[0], [_to_answer(row["answer"]) for row in rows if "answer" in row]

@@ -16,6 +16,8 @@ import yaml
 _MOST_BYTES = 10 * 1024 * 1024
 _MOST_VALUES = 1_000_000
 _NULL = ("", "~", "null", "Null", "NULL")
+# What somebody writes who means that nobody has approved, or that it is approved, and names nobody.
+_NO_NAMES = ("no", "yes", "false", "true", "off", "on", "none", "null", "nobody", "todo", "tbd", "n/a", "pending")
 # The C parser is ten times faster. Only its events are used: its composer overflows the stack when nested.
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
@@ -70,6 +72,14 @@ class Value:
         if isinstance(self.data, list):
             raise SiteError(f"{self.where}: {what} is a list; it must be one text")
         return str(self.plain(what))
+
+    def person(self, what: str) -> str:
+        """The name of a person; empty for null or an empty text. Raises SiteError for what is no name."""
+        text = "" if self.data is None else self.text(what)
+        name = " ".join(text.split())
+        if text and (not re.search(r"[^\W\d_]", name) or name.casefold() in _NO_NAMES):
+            raise SiteError(f"{self.where}: {what} is {text!r}; it takes the name of a person")
+        return name
 
     def day(self, what: str) -> date:
         """Its day. Raises SiteError for everything else."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pandora_audit.finding import Finding
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import NotObserved
-from pandora_audit.verdict import NotApplicable, Word
+from pandora_audit.verdict import NotApplicable, ToDecide, Word
 
 
 class Verdicts:
@@ -34,20 +34,26 @@ class Verdicts:
     def confirmed(self, alarms: Mapping[str, tuple[str, ...]]) -> Offences:
         """The alarms of somebody else that our own controls confirm, each with the controls that judge the same.
 
-        What they deny, or have no word for, is a note. Raises NotObserved where one that could confirm an alarm was
-        not judged or not assessed, and no other is confirmed.
+        What they deny, what is accepted, and what they have no word for, is a note. Where none is confirmed, raises
+        NotObserved for an alarm of which a control was not judged or not assessed, ToDecide for one of which a control
+        waits for the site.
         """
         words = {found.control.id: found.word for found in self.findings}
-        found, notes, silent = [], [], []
+        found, notes, silent, waiting = [], [], [], []
         for alarm, ids in sorted(alarms.items()):
-            same = [name for name in ids if words.get(name, Word.NOT_ASSESSED).is_finding]
-            unknown = [name for name in ids if words.get(name, Word.NOT_ASSESSED) is Word.NOT_ASSESSED]
-            if same:
-                found.append(Offence(subject=alarm, text=f"“{alarm}”: {', '.join(same)} is not met"))
-            elif unknown:
-                silent.append(f"“{alarm}” by {', '.join(unknown)}")
+            same: dict[Word, list[str]] = {word: [] for word in Word}
+            for name in ids:
+                same[words.get(name, Word.NOT_ASSESSED)].append(name)
+            if unmet := same[Word.NOT_COMPLIANT] + same[Word.EDITION]:
+                found.append(Offence(subject=alarm, text=f"“{alarm}”: {', '.join(unmet)} is not met"))
+            elif same[Word.NOT_ASSESSED]:
+                silent.append(f"“{alarm}” by {', '.join(same[Word.NOT_ASSESSED])}")
+            elif same[Word.TO_DECIDE]:
+                waiting.append(f"“{alarm}” waits for {', '.join(same[Word.TO_DECIDE])}")
             else:
-                notes.append(f"“{alarm}”")
+                notes.append(f"{'accepted' if same[Word.ACCEPTED] else 'not confirmed'}: “{alarm}”")
         if silent and not found:
             raise NotObserved(f"nothing in this run confirms or denies {'; '.join(silent)}")
-        return Offences(found, f"not confirmed: {', '.join(notes)}" if notes else "no problem is raised")
+        if waiting and not found:
+            raise ToDecide("; ".join(waiting))
+        return Offences(found, "; ".join(notes) or "no problem is raised")

@@ -160,7 +160,7 @@ def test_a_secondary_server_needs_no_promise(cluster: list[lab.Host], tmp_path: 
     ("availability", "says"),
     [
         (("10.99.250.9",), "the agent on calls calls 10.99.250.7 alone"),
-        (("10.99.250.7:41120", "10.99.254.254"), "nobody answers at 10.99.254.254"),
+        (("10.99.250.7:41120", "10.99.250.7:41199"), "nobody answers at 10.99.250.7:41199"),
     ],
 )
 def test_an_address_that_is_none(
@@ -169,6 +169,15 @@ def test_an_address_that_is_none(
     found = judged(cluster, tmp_path, *availability)
     assert found.word is Word.NOT_COMPLIANT
     assert says in found.told
+
+
+@pytest.mark.parametrize("silent", ["10.99.254.254", "nosuch.invalid"])
+def test_an_address_that_its_servers_cannot_reach_may_answer_others(
+    cluster: list[lab.Host], tmp_path: Path, silent: str
+) -> None:
+    found = judged(cluster, tmp_path, f"{ADDRESS}:41120", silent)
+    assert found.word is Word.NOT_ASSESSED
+    assert f"answers at {silent} was not seen" in found.told
 
 
 def test_one_servers_own_address_goes_with_it(cluster: list[lab.Host], tmp_path: Path) -> None:

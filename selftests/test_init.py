@@ -81,6 +81,13 @@ def test_roles_are_detected_until_their_draft_is_approved(tmp_path: Path) -> Non
         ("{value: twenty, seen-on: a, approved-by: ''}", "audit_ssh_port is 'twenty'; it takes a whole number"),
         ("{value: {}, seen-on: a, approved-by: ''}", "is a mapping"),
         ("{value: 22, seen-on: a, approved-by: [Ada]}", "approved-by is a list"),
+        ("{value: 22, seen-on: a, approved-by: ' '}", "approved-by is ' '; it takes the name of a person"),
+        ("{value: 22, seen-on: a, approved-by: no}", "approved-by is 'no'; it takes the name of a person"),
+        ("{value: 22, seen-on: a, approved-by: False}", "approved-by is 'False'"),
+        ("{value: 22, seen-on: a, approved-by: TODO}", "approved-by is 'TODO'"),
+        ("{value: 22, seen-on: a, approved-by: '~'}", "approved-by is '~'"),
+        ("{value: 22, seen-on: a, approved-by: 0}", "approved-by is '0'"),
+        ("{value: 22, seen-on: a, approved-by: [[]]}", "approved-by is a list"),
     ],
 )
 def test_what_is_no_drafted_line_is_said_with_its_place(tmp_path: Path, line: str, why: str) -> None:
@@ -109,6 +116,11 @@ def test_the_demonstration_becomes_a_site(tmp_path: Path, capsys: pytest.Capture
         assert target.promises == before[name].promises
         assert target.promised == before[name].promised
     assert load(tmp_path, approved(told.out))["db01"].promises.db_accounts == ("pandora",)
+
+
+def test_endpoints_that_only_an_audit_would_ask_for_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["init", "--hosts=pandora://db1"]) == 2
+    assert "only the audit asks Pandora FMS" in capsys.readouterr().err
 
 
 def test_a_file_is_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

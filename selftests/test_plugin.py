@@ -272,6 +272,9 @@ def test_two_controls_of_one_id_are_refused(tmp_path: Path, machine: str) -> Non
         (["--hosts=replay:///nonexistent"], "no record"),
         (["--exceptions=/nonexistent.yml"], "/nonexistent.yml"),
         (["-n2"], "--concurrency"),
+        (["--concurrency=0"], "'0' is no number from 1 to 1024"),
+        (["--concurrency=²"], "'²' is no number from 1 to 1024"),
+        (["--record=/dev/null/x", "--hosts=127.0.0.1:9"], "--record=/dev/null/x: Not a directory"),
     ],
 )
 def test_bad_arguments_are_one_sentence(options: list[str], message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import estate
-from pandora_audit import endpoints, inventory
+from pandora_audit import endpoints, inventory, record
 from pandora_audit.across import Share
 from pandora_audit.coverage import Coverage, Host
 from pandora_audit.fact import Seen
 from pandora_audit.facts.remote_configurations import AgentFromServer, RemoteConfigurations
 from pandora_audit.facts.remote_configurations import _Told as Kept
 from pandora_audit.facts.roster import MOST_AGENTS, Agent, Component, Estate, PandoraRoster, Told, place
+from pandora_audit.gather import unreached
 from pandora_audit.promises import Promises
 from pandora_audit.question import Answer, Answers, NotObserved, Role
+from pandora_audit.record import Recorder
 from pandora_audit.sitefile import SiteError
 from pandora_audit.target import Target
 
@@ -52,7 +55,24 @@ def roster(*rows: str, end: str = END, err: str = "") -> PandoraRoster:
         *((text, "") for text in ("", "0.0.0.0", "127.0.0.1", "127.9.9.9", "::1", "::", "::ffff:127.0.0.1")),
         *((text, "") for text in ("224.0.0.1", "255.255.255.255", "169.254.169.254", "fe80::1", "fe80::1%eth0")),
         *((text, "") for text in ("localhost", "LOCALHOST.", "a.localhost", "2130706433", "0x7f.1", "127.1", "a.1")),
-        *((text, "") for text in ("-oProxyCommand=id", "$(id)", "a b", "a;b", "a/b", "a:22", "u@a", "a\nb", "a..b")),
+        *(
+            (text, "")
+            for text in (
+                "ip6-localhost",
+                "ip6-loopback",
+                "localhost6",
+                "localhost4",
+                "-oProxyCommand=id",
+                "$(id)",
+                "a b",
+                "a;b",
+                "a/b",
+                "a:22",
+                "u@a",
+                "a\nb",
+                "a..b",
+            )
+        ),
         *((text, "") for text in ("%h", "a" * 64, ".".join(["a" * 60] * 5), "*", "[::1]", "web,db", "ünï")),
     ],
 )
@@ -165,13 +185,13 @@ def test_agents_become_hosts_and_those_of_the_inventory_are_not_doubled(tmp_path
     assert list(selected(tmp_path, "pandora://db1,!web2", *told)) == ["web1", "new"]
 
 
-@pytest.mark.parametrize("name", ["plant", "192.0.2.77", "PLANT"])
+@pytest.mark.parametrize("name", ["plant", "192.0.2.77", "PLANT", "plant.deployment"])
 def test_no_agent_takes_the_name_of_something_else(tmp_path: Path, name: str) -> None:
     told = (agent(name, "192.0.2.40"), agent(f"{name}-{agent(name).digest[:8]}", "192.0.2.41"))
     found = selected(tmp_path, "db1,192.0.2.77:22,pandora://db1", *told)
     assert {"db1", "192.0.2.77:22"} < set(found)
     assert len({key.casefold() for key in found}) == 4
-    assert "plant" not in {key.casefold() for key in found}
+    assert not {"plant", "plant.deployment"} & {key.casefold() for key in found}
 
 
 def test_an_agent_without_an_address_is_not_forgotten(tmp_path: Path) -> None:
@@ -263,6 +283,16 @@ def test_its_file_on_the_server_decides() -> None:
 def test_what_the_server_did_not_show_is_not_assessed(seen: AgentFromServer, says: str) -> None:
     with pytest.raises(NotObserved, match=says):
         _ = seen.remote_configuration
+
+
+def test_thousands_that_are_seen_from_the_server_are_looked_up_at_once() -> None:
+    agents = tuple(agent(f"web{number}", f"10.1.{number // 250}.{number % 250 + 1}", days=0) for number in range(5000))
+    kept = Kept(frozenset(), "", agents=agents, servers=("srv",))
+    configurations = RemoteConfigurations([Share(host="srv", roles=frozenset({Role.SERVER}), value=kept)])
+    began = time.process_time()
+    for each in agents:
+        assert not AgentFromServer(configurations, Target(name=each.name, address=each.address)).remote_configuration
+    assert time.process_time() - began < 5
 
 
 def test_a_sensitive_endpoint_that_is_not_entered_has_its_files_known_by_the_database() -> None:
@@ -415,6 +445,29 @@ def test_a_console_that_does_not_answer_is_a_host_that_is_not_assessed(site: Pat
     assert done.status == 10
     assert silent
     assert all("which EndPoints there are is not known: no connection" in found.observed for found in silent)
+
+
+@pytest.mark.parametrize("folder", ["record", "nosuch"])
+def test_a_console_that_is_no_record_of_one_machine_is_said(site: Path, folder: str) -> None:
+    done = running.run(CHAPTER, f"--hosts=pandora://replay://{site / folder}", "-v")
+    assert done.status == 10, done.out + done.err
+    assert f"{site / folder} is not the record of one machine" in done.out
+
+
+def test_two_records_of_one_name_are_refused(site: Path) -> None:
+    recorded(site / "other", "db1")
+    done = running.run(CHAPTER, f"--hosts=replay://{site / 'record'},replay://{site / 'other'}")
+    assert done.status == 4
+    assert re.search(r"names db1 twice: \S+/record/db1.jsonl and \S+/other/db1.jsonl", done.err)
+
+
+def test_a_long_name_is_recorded_and_found_again(tmp_path: Path) -> None:
+    """A hundred letters of an alias are more than a file's name may have, once they are written in ASCII."""
+    names = ["ü" * 99 + end for end in "ab"]
+    folder = tmp_path / "records"
+    for name in names:
+        Recorder(folder).write(unreached(Target(name=name, address="192.0.2.7"), "no connection"), ())
+    assert sorted(target.name for target in record.load(folder)) == names
 
 
 def test_four_hundred_endpoints_are_told_beside_three_hosts(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_nothing_else_of_the_file_comes_home(secret: str) -> None:
     quoted = "'" + secret.replace("\\", "\\\\").replace("'", "\\'") + "'"
     said = console(f"<?php\n// {secret}\n$config['dbpass'] = {quoted};\n$config['encryption_passphrase'] = 'a';\n")
     assert stands_for("a") in said
-    kept = said.replace(stands_for("a"), "").replace("$config['encryption_passphrase']", "")
+    kept = said.replace(stands_for("a"), "").replace("$config['encryption_passphrase']", "").replace('$config["x"]', "")
     assert set(kept) <= set("<?phpx\"';=\n {}().+")
     assert secret not in kept
 
@@ -87,6 +87,74 @@ def test_what_only_php_could_tell_is_no_constant(value: str) -> None:
 def test_a_passphrase_that_grows_is_no_constant() -> None:
     said = console('<?php $config["encryption_passphrase"] = "a"; $config["encryption_passphrase"] .= "b";')
     assert config_php.read(said)["encryption_passphrase"].text is None
+
+
+@pytest.mark.parametrize(
+    "php",
+    [
+        "$config = [];",
+        '$config = array_merge($config, ["encryption_passphrase" => "b"]);',
+        "foreach ($some as $key => $value) { $config[$key] = $value; }",
+        '$GLOBALS["config"]["encryption_passphrase"] = "b";',
+        '$config["encryption\\x5fpassphrase"] = "b";',
+        '$config["encryption_passphrase" . ""] = "b";',
+        'unset($config["encryption_passphrase"]);',
+        'list($config["encryption_passphrase"]) = $some;',
+        '[$config["encryption_passphrase"]] = $some;',
+        '$other = &$config["encryption_passphrase"];',
+        '$other["a"] = &$config;',
+        'if ($some) { $config["encryption_passphrase"] = "b"; }',
+    ],
+)
+def test_a_passphrase_that_may_be_changed_afterwards_is_not_known(php: str) -> None:
+    """As the reader says of the file itself, so it does of what the host tells of it."""
+    text = f'<?php $config["encryption_passphrase"] = "a"; {php}\n'
+
+    def known(said: str) -> str | None:
+        try:
+            return config_php.read(said)["encryption_passphrase"].text
+        except Unreadable:
+            return None
+
+    assert known(console(text)) is None
+    assert known(text) is None
+
+
+@pytest.mark.parametrize(
+    "php",
+    [
+        '$config["dbname"] = "b"; $config[\'dbpass\'] = \'$x["\';',
+        '$other = [1 => "b"]; $list = 1;',
+        'if ($config["dbname"] != "b") { $other = $config["dbname"]; }',
+        "function as_list($config2) { return $config2 && true; }",
+    ],
+)
+def test_other_settings_leave_it_as_it_is(php: str) -> None:
+    said = console(f'<?php $config["encryption_passphrase"] = "a"; {php}\n')
+    assert config_php.read(said)["encryption_passphrase"].text == stands_for("a")
+
+
+@pytest.mark.parametrize(
+    ("ask", "text"),
+    [
+        (encrypted_storage._CONSOLE, b"<?php\n$config['encryption_passphrase'] = 'a';\n"),
+        (encrypted_storage._SERVER, b"/etc/pandora/pandora_server.conf:1:encryption_passphrase a\n"),
+    ],
+)
+def test_without_a_key_nothing_comes_home(ask: Ask, text: bytes) -> None:
+    """Under a key that everybody knows, what stands for a passphrase could be searched for it."""
+    done = subprocess.run(["perl", "-n", "-e", ask.keep], input=text, capture_output=True, check=False, timeout=30)
+    assert done.returncode != 0
+    assert done.stdout == b""
+
+
+def test_a_password_that_sudo_did_not_read_is_no_key() -> None:
+    """It stands before the key where sudo asks by other means."""
+    said = filtered(
+        encrypted_storage._CONSOLE, b"secret\n" + sealed.LINE + b"<?php $config['encryption_passphrase'] = 'a';"
+    )
+    assert config_php.read(said)["encryption_passphrase"].text == stands_for("a")
+    assert "secret" not in said
 
 
 def test_a_heredoc_is_not_read() -> None:

@@ -113,6 +113,15 @@ def test_what_the_probe_learns_from_either_place(folder: Path, conf: str) -> Non
     assert list((folder / "spool").iterdir()) == []
 
 
+@pytest.mark.parametrize(("address", "word"), [("127.0.0.1", "refused"), ("nosuch.invalid", "silent")])
+def test_only_who_refuses_is_not_there(address: str, word: str) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+    question = asked_by_the_host("host", address, port)
+    done = subprocess.run(["sh", "-c", question.sh], capture_output=True, text=True, check=False, timeout=30)
+    assert done.stdout.strip() == f"plain {word}"
+
+
 def test_a_server_that_knows_no_tls_1_3(folder: Path) -> None:
     with serving(folder, TLS + "ssl_ca CA", OPENSSL_CONF=str(folder / "old.cnf")) as port:
         assert asked(port) == "plain closed/tls spoken/inside certificate"

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -28,8 +29,10 @@ from pandora_audit import cli, commands, inventory, powershell, record, script
 from pandora_audit.audit import Audit, Settings
 from pandora_audit.control import Subject
 from pandora_audit.fact import Seen, known_facts
+from pandora_audit.facts import windows_agent
 from pandora_audit.facts.remote_configurations import NamedAgent
 from pandora_audit.facts.windows_agent import WindowsAgent
+from pandora_audit.facts.windows_programs import ProgramsOnWindows
 from pandora_audit.formats import sddl, windows_agent_conf
 from pandora_audit.formats.agent_conf import Line
 from pandora_audit.gather import Machine, Plan, ask_machine
@@ -455,9 +458,85 @@ def test_a_hostile_folder_for_data_is_one_literal() -> None:
     assert parses(asked.text)
 
 
-@pytest.mark.parametrize("value", ["\\\\files\\share", "//files/share", "c:\\program files\\PANDORA_agent\\temp\\"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "\\\\files\\share",
+        "//files/share",
+        "\\??\\UNC\\files\\share",
+        "FileSystem::\\\\files\\share",
+        "Microsoft.PowerShell.Core\\FileSystem::\\\\files\\share",
+        "HKLM:\\SOFTWARE",
+        "temp",
+        "c:\\program files\\PANDORA_agent\\temp\\",
+    ],
+)
 def test_no_folder_on_another_machine_is_looked_at(value: str) -> None:
     assert further(value) == ()
+
+
+def test_a_folder_that_leads_elsewhere_once_it_is_expanded_is_not_looked_at() -> None:
+    (asked,) = further("%SHARE%\\x")
+    before, _, after = asked.text.partition("throw")
+    assert "-notmatch '^[A-Za-z]:[\\\\/]'" in before
+    assert "Get-Acl" not in before.partition("ExpandEnvironmentVariables")[2]
+    assert "Row (Get-Item" in after
+
+
+@pytest.mark.parametrize(
+    "path", ["\\\\files\\x.conf", "//files/x.conf", " \\\\files\\x.conf", "\\??\\UNC\\files\\x.conf", "\t/?/x"]
+)
+def test_an_include_on_another_machine_is_named(path: str) -> None:
+    """It is not followed: Windows takes blanks before it away, and reads \\??\\ as it does \\\\?\\."""
+    (pattern,) = re.findall(r"if \(\$path -match '([^']+)'\) \{ \"\$file\|\$number\|include", windows_agent._CONF.ps)
+    assert re.match(pattern, path)
+    (found,) = windows_agent_conf.read(conf(f"include {path}")).includes
+    assert found.value == path
+
+
+# --- what is told in another form than it is asked for ---
+
+HOME = SHIPPED.rpartition("\\")[0]
+RULED = "O:BAD:(A;;FA;;;SY)(A;;FA;;;BA)"
+
+
+def agent_with(code: str) -> WindowsAgent:
+    access = "".join(f"{kind}|1|{RULED}|{path}\n" for kind, path in (("file", SHIPPED), ("folder", HOME)))
+    rows = {
+        "windows-conf": f"{SHIPPED}|0|\n",
+        "windows-service": "account LocalSystem\n",
+        "windows-access": access,
+        "windows-code": f"file|1|{RULED}|{HOME}\\PandoraAgent.exe\n{code}\n",
+    }
+    told = {key: Answer(key=key, question=key, status=0, out=out.encode()) for key, out in rows.items()}
+    return WindowsAgent(Seen(answers=Answers(told)))
+
+
+def test_a_file_from_before_1970_is_seen() -> None:
+    text = f"file|-11644473600|O:BAD:(A;;FA;;;BU)|{HOME}\\util\\df.vbs"
+    assert "df.vbs may be altered by Users" in str(agent_with(text).alterable_code)
+    assert not agent_with(text.replace("BU", "BA")).alterable_code
+
+
+@pytest.mark.parametrize("row", ["file|x|O:BA|C:\\x", "C:\\x", "file|1|O:BAD:(A;;FA;;;BU)|"])
+def test_a_row_that_is_none_is_no_answer(row: str) -> None:
+    with pytest.raises(Unreadable):
+        _ = agent_with(row).alterable_code
+
+
+def test_what_a_link_leads_to_was_not_looked_at() -> None:
+    link = f"link|1||{HOME}\\collections"
+    with pytest.raises(NotObserved, match="collections is a link"):
+        _ = agent_with(link).alterable_code
+    other = f"file|1|O:BAD:(A;;FA;;;BU)|{HOME}\\util\\df.vbs"
+    assert agent_with(f"{link}\n{other}").alterable_code
+
+
+def test_a_program_that_breaks_its_row_is_not_passed_over() -> None:
+    out = b"Valid|1|x|C:\\pa\\PandoraAgent.exe\nHashMismatch|1\n.2|x|C:\\pa\\util\\a.exe\n"
+    told = Answers({"windows-signatures": Answer(key="windows-signatures", question="", status=0, out=out)})
+    with pytest.raises(Unreadable):
+        ProgramsOnWindows(Seen(answers=told)).wrongly_signed((), None)
 
 
 @pytest.mark.parametrize(

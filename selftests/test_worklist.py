@@ -133,6 +133,9 @@ def test_what_is_exactly_as_it_was_left_is_one_change() -> None:
     "found",
     [
         met("mysql.account-hosts", "pandora@10.% enters from everywhere"),
+        met("mysql.account-hosts", "backup@% enters from everywhere"),
+        met("mysql.auth-plugin", "ops@% uses mysql_native_password"),
+        met("mysql.tls-required", "ops@% may enter without TLS"),
         met(
             "mysql.account-hosts",
             "pandora@% enters from everywhere",

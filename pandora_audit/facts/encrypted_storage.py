@@ -44,8 +44,8 @@ utf8::encode($value) if $is_utf8;
 print "$at:" . seal($value) . "\n";
 """,
 )
-# Of config.php what decides where statements, strings and comments begin and end; every word is an x, every string is
-# empty but the one that is compared.
+# Of config.php what decides where statements, strings and comments begin and end, and what may change its settings;
+# every other word and every other key is an x, every string is empty but the one that is compared.
 _CONSOLE = Ask(
     key="console-passphrase",
     argv=("cat", "-", *(f"{console}/include/config.php" for console in CONSOLES)),
@@ -55,7 +55,7 @@ _CONSOLE = Ask(
     keep=PERL
     + sealed.SEAL
     + r"""BEGIN { $/ = undef }
-s/^([^\n]*)\n// and opens($1);
+s/\A(?:[^\n]*\n)?(encryption_passphrase \w{16} \w{128})\n// and opens($1);
 sub lines { "\n" x ($_[0] =~ tr/\n//) }
 sub literal {
     my ($quote, $text) = $_[0] =~ /^(.)(.*).$/s;
@@ -73,18 +73,20 @@ s{
     (/\*.*?(?:\*/|\z) | //[^\n]*?(?=\?>|\n|\z) | \#(?!\[)[^\n]*?(?=\?>|\n|\z))
     | \b(?:include|require)(?:_once)?\b[^;]*?config_process[^;]*
     | (\$config\s*\[\s*(?:"encryption_passphrase"|\x27encryption_passphrase\x27)\s*\]\s*)(?:(=\s*)($string))?
+    | \$config\s*\[\s*(?:"[^"\\\$\n]*"|\x27[^\x27\\\n]*\x27)(?=\s*\])()
     | ($string)
-    | (<\?php|\?>|<<<)
+    | (<\?php|\?>|<<<|\$(?:config|GLOBALS)\b|\b(?i:unset|list|as)\b)
     | ([\$\w]+)
-    | ([^\s;{}()=.?+])
+    | ([^\s;{}()\[\]=.?+&!<>-])
 }{
     defined $1 ? lines($1)
     : defined $4 ? "$2$3" . literal("$4")
     : defined $2 ? $2
-    : defined $5 ? "\"\"" . lines($5)
-    : defined $6 ? $6
-    : defined $7 ? "x"
-    : defined $8 ? ""
+    : defined $5 ? "\$config[\"x\""
+    : defined $6 ? "\"\"" . lines($6)
+    : defined $7 ? $7
+    : defined $8 ? "x"
+    : defined $9 ? ""
     : "include \"config_process\""
 }gsex;
 print;

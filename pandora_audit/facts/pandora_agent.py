@@ -331,19 +331,24 @@ class PandoraAgent(Fact):
                 found.append(Offence(subject=f"{prefix}server_opts", text=text, layer="file", cause=where))
         return Offences(found, "server_opts names the CA that the server's certificate must chain to (-f)")
 
+    @property
+    def _prefixes(self) -> tuple[str, ...]:
+        """What the servers' tokens begin with: "" for the first, "secondary_" where a second is used."""
+        return ("", "secondary_") if self.setting("secondary_mode").value in ("always", "on_error") else ("",)
+
     @cached_property
     def _ways(self) -> tuple[str, ...]:
-        """The prefixes of the servers' tokens: "" for the first, "secondary_" where a second is used."""
-        prefixes = ["", "secondary_"] if self.setting("secondary_mode").value in ("always", "on_error") else [""]
-        beyond = [each for each in prefixes if not self._stays(each)]
+        """The prefixes of the servers beyond its own machine. Raises NotApplicable where there is none."""
+        beyond = tuple(each for each in self._prefixes if not self._stays(each))
         if not beyond:
             raise NotApplicable("the agent sends to its own machine only")
-        return tuple(beyond)
+        return beyond
 
     @cached_property
     def servers(self) -> tuple[Setting, ...]:
-        """Whom the agent sends to beyond its own machine: the first server, and the second where one is used."""
-        return tuple(self.setting(f"{prefix}server_ip") for prefix in self._ways)
+        """Whom the agent sends to, its own machine included. Raises NotApplicable where that is all."""
+        _ = self._ways
+        return tuple(self.setting(f"{prefix}server_ip") for prefix in self._prefixes)
 
     def _stays(self, prefix: str) -> bool:
         mode = self.setting(f"{prefix}transfer_mode").value

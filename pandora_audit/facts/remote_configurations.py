@@ -128,7 +128,7 @@ class RemoteConfigurations(Across):
             raise NotObserved(share.silence or share.absent or share.value.no_digest or "it shows no agent")
         return str(share.value.digest)
 
-    @property
+    @cached_property
     def elsewhere(self) -> list[str]:
         """Where else the configuration of an agent may lie: other Tentacles, servers that are no host here."""
         seen = {share.host.casefold() for share in self.shares if Role.SERVER in share.roles}
@@ -136,12 +136,20 @@ class RemoteConfigurations(Across):
         tentacles = {share.host for share in self.shares if Role.TENTACLE in share.roles}
         return sorted(name for name in named | tentacles if name.casefold() not in seen)
 
+    @cached_property
+    def _agents(self) -> dict[str, list[Agent]]:
+        """What the database told of agents, by all that each is called and reached by."""
+        found: dict[str, list[Agent]] = {}
+        for agent in (each for share in self.shares if share.told for each in share.value.agents or ()):
+            for key in agent.keys:
+                found.setdefault(key, []).append(agent)
+        return found
+
     def agent(self, name: str, address: str) -> Agent:
         """What Pandora FMS's database calls the agent of a host. Raises NotObserved."""
-        told: list[Agent] = [agent for share in self.shares if share.told for agent in share.value.agents or ()]
-        if not told:
+        if not self._agents:
             raise NotObserved("Pandora FMS's database did not tell which agents there are")
-        mine = {agent.own_name: agent for agent in told if agent.keys & keys(name, address)}
+        mine = {each.own_name: each for key in keys(name, address) for each in self._agents.get(key, ())}
         if len(mine) != 1:
             said = f"{len(mine)} agents that could be" if mine else "no agent that is"
             raise NotObserved(f"Pandora FMS's database knows {said} {name}")

@@ -13,7 +13,6 @@ from functools import cached_property
 from pandora_audit.across import Across, Look
 from pandora_audit.fact import Fact
 from pandora_audit.facts.pandora_console import Table, Tables, database_question, read_tables
-from pandora_audit.formats import addresses
 from pandora_audit.printable import one_line
 from pandora_audit.promises import Promises
 from pandora_audit.question import Ask, NotObserved, Question, Role, Unreadable
@@ -56,6 +55,10 @@ _LAST = r"[A-Za-z](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*{_LAST}")
 
 
+# What systems call the machine that asks, in their own hosts files.
+_OWN_NAMES = ("localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback", "loopback")
+
+
 def place(text: str) -> str:
     """An address or a name that a machine can be entered by, in one form; empty for any other text.
 
@@ -66,7 +69,7 @@ def place(text: str) -> str:
         address = ipaddress.ip_address(text.strip())
     except ValueError:
         name = text.strip().lower().removesuffix(".")
-        own = addresses.is_loopback(name) or name.endswith((".localhost", ".localdomain"))
+        own = name in _OWN_NAMES or name.endswith((".localhost", ".localdomain", ".localdomain4", ".localdomain6"))
         return name if _HOST.fullmatch(name) and not own else ""
     address = getattr(address, "ipv4_mapped", None) or address
     nowhere = address.is_loopback or address.is_unspecified or address.is_multicast or address.is_link_local

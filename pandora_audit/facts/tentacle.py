@@ -88,7 +88,8 @@ plain() { perl -e '
     my $class = eval { require IO::Socket::IP } ? "IO::Socket::IP" : "IO::Socket::INET";
     require IO::Socket::INET; require IO::Select;
     $SIG{PIPE} = "IGNORE";
-    my $s = $class->new(PeerHost => $at, PeerAddr => $at, PeerPort => $port, Timeout => 2) or print("refused"), exit;
+    my $s = $class->new(PeerHost => $at, PeerAddr => $at, PeerPort => $port, Timeout => 2)
+        or print($!{ECONNREFUSED} ? "refused" : "silent"), exit;
     my ($word, $passed) = ("silent", length $first);
     for my $what (grep { length } $first, ("REQUEST\\n") x 3) {
         syswrite $s, $what;
@@ -612,6 +613,8 @@ def _wire_question(port: int, ca: str) -> Probe:
 
 def asked_by_the_host(key: str, address: str, port: int) -> Ask:
     """What a port does to a stranger, asked by the host itself; ``plain refused`` where nobody is there.
+
+    What does not answer at all may be kept from this host only: a balancer seldom lets its servers come back to it.
 
     Args:
         address: an address, or a name, in which nothing means anything to a shell.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from pandora_audit.across import Across, Look, Share
 from pandora_audit.fact import Fact
 from pandora_audit.facts import tentacle
 from pandora_audit.facts.pandora_agent import PandoraAgent
 from pandora_audit.facts.tentacle import TentacleServer, Wire
+from pandora_audit.facts.windows_agent import WindowsAgent
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.promises import Promises
 from pandora_audit.question import NotObserved, Question, Role
@@ -72,13 +73,22 @@ class AgentsServers(Fact):
     """Whom the agent of a machine sends to."""
 
     role = Role.AGENT
-    questions = PandoraAgent.questions
-    then = PandoraAgent.then
+    agent: ClassVar[type[PandoraAgent]] = PandoraAgent
+    questions = agent.questions
+    then = agent.then
 
     @cached_property
     def called(self) -> tuple[str, ...]:
         """The servers, each once. Raises NotApplicable where nothing leaves the machine."""
-        return tuple(dict.fromkeys(each.value.lower() for each in PandoraAgent(self.seen).servers))
+        return tuple(dict.fromkeys(each.value.lower() for each in self.agent(self.seen).servers))
+
+
+class WindowsAgentsServers(AgentsServers, windows=True):
+    """The same on Windows."""
+
+    agent = WindowsAgent
+    questions = agent.questions
+    then = agent.then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +180,8 @@ class TentacleAvailability(Across):
         safe = {_split(each)[0].lower() for each in promised}
         for share in self._agents:
             called = share.value.called
-            if len(called) == 1 and called[0] not in safe:
+            # A server's own agent goes with it.
+            if len(called) == 1 and called[0] not in {*safe, share.value.own}:
                 yield Offence(
                     subject=share.host, text=f"the agent on {share.host} calls {called[0]} alone", layer="file"
                 )

@@ -50,7 +50,7 @@ foreach ($line in $main) {{
   $at = $line.IndexOf('include')
   if ($at -lt 0 -or $line.Length -le $at + 8) {{ continue }}
   $path = $line.Substring($at + 8).Replace('"', '')
-  if ($path -match '^[\\/]{{2}}') {{ "$file|$number|include $path"; continue }}
+  if ($path -match '^\s*[\\/][\\/?]') {{ "$file|$number|include $path"; continue }}
   if (-not [IO.File]::Exists($path)) {{ continue }}
   $below = 0
   foreach ($other in [IO.File]::ReadAllLines($path, [Text.Encoding]::Default)) {{
@@ -92,11 +92,16 @@ if ($name -and $name -ne 'LocalSystem') {
 _ROW = r"""
 $epoch = New-Object DateTime 1970, 1, 1, 0, 0, 0, ([DateTimeKind]::Utc)
 function Row($item) {
+  if ($item.LinkType -match '^(Junction|SymbolicLink)$') { "link|0||$($item.FullName)"; return }
   $kind = if ($item.PSIsContainer) { 'folder' } else { 'file' }
   $at = [long] ($item.LastWriteTimeUtc - $epoch).TotalSeconds
   "$kind|$at|$((Get-Acl -LiteralPath $item.FullName).Sddl)|$($item.FullName)"
 }
 """
+# No other path is looked at: its provider, or its server, may be anything.
+_TEMPORAL = r"if ($path -notmatch '^[A-Za-z]:[\\/]') { throw 'it is on no drive of the machine' }" + (
+    f"{_ROW}Row (Get-Item -LiteralPath $path -Force)\n"
+)
 _ACCESS = Ask(
     key="windows-access",
     ps="# Get-Acl of pandora_agent.conf\n"
@@ -137,7 +142,7 @@ _FIRST_MOMENTS = 60
 
 @dataclass(frozen=True)
 class _Item:
-    """A file or folder, its access list, and when it was written (seconds since the epoch)."""
+    """A file or folder, its access list, and when it was written (seconds since the epoch); or a link to one."""
 
     kind: str
     written: int
@@ -145,13 +150,20 @@ class _Item:
     path: str
 
 
+# What a link's own list says of what it leads to.
+_NOTHING = Descriptor("S-1-5-18", ())
+
+
 def _items(answer: Answer) -> dict[str, _Item]:
     """The items that a question told, by path in small letters. Raises NotObserved when it did not tell all."""
     found: dict[str, _Item] = {}
     for line in answer.succeeded().lines:
-        row = re.fullmatch(r"(file|folder)\|(\d{1,12})\|(.*)\|([^|]+)", line, re.S)
+        row = re.fullmatch(r"(file|folder|link)\|(-?\d{1,12})\|(.*)\|([^|]+)", line, re.S)
         if row:
-            found[row[4].lower()] = _Item(row[1], int(row[2]), sddl.read(row[3]), row[4])
+            access = _NOTHING if row[1] == "link" else sddl.read(row[3])
+            found[row[4].lower()] = _Item(row[1], int(row[2]), access, row[4])
+        elif line:
+            raise Unreadable(f"{line[:100]!r} tells of no file")
     return found
 
 
@@ -167,10 +179,9 @@ class WindowsAgent(PandoraAgent, windows=True):
         if agent._temporal_is_usual:
             return ()
         path = agent.setting("temporal").value
-        if _elsewhere(path):
+        if not _may_be_here(path):
             return ()
-        expanded = f"[Environment]::ExpandEnvironmentVariables({quoted(path)})"
-        text = f"{_ROW}Row (Get-Item -LiteralPath ({expanded}) -Force)\n"
+        text = f"$path = [Environment]::ExpandEnvironmentVariables({quoted(path)})\n{_TEMPORAL}"
         return (Ask(key=f"{_ACCESS.key}@temporal", ps=f"# Get-Acl of the folder that data waits in\n{text}"),)
 
     # --- what is written ---
@@ -287,6 +298,8 @@ class WindowsAgent(PandoraAgent, windows=True):
         found = self._access.get(path.lower())
         if found is None:
             raise NotObserved(f"the access list of {path} was not told")
+        if found.kind == "link":
+            raise NotObserved(_unseen(found))
         return found
 
     @property
@@ -336,7 +349,11 @@ class WindowsAgent(PandoraAgent, windows=True):
             for path, text in wrong.items()
             if not any(path.lower().startswith(f"{other.lower()}\\") for other in wrong)
         }
-        found = (Offence(subject=path, text=text, layer="file") for path, text in sorted(tops.items()))
+        found = [Offence(subject=path, text=text, layer="file") for path, text in sorted(tops.items())]
+        above = (each for path, each in self._access.items() if home.startswith(f"{path.rstrip(chr(92))}\\"))
+        for each in (*entries.values(), *above):
+            if each.kind == "link" and not found:
+                raise NotObserved(_unseen(each))
         return Offences(found, "only administrators may alter the agent's programs, plugins and collections")
 
     def _alterable(self, items: Iterable[_Item]) -> Iterable[tuple[str, str]]:
@@ -356,13 +373,15 @@ class WindowsAgent(PandoraAgent, windows=True):
         setting = self.setting("temporal")
         if self._temporal_is_usual:
             folder = self._item(f"{self._home}\\temp")
-        elif _elsewhere(setting.value):
-            raise NotObserved(f"temporal is {setting.value}, on another machine")
+        elif not _may_be_here(setting.value):
+            raise NotObserved(f"temporal is {setting.value}, which is on no drive of the machine")
         else:
             told = list(_items(self.answers[f"{_ACCESS.key}@temporal"]).values())
             if len(told) != 1:
                 raise NotObserved(f"the access list of {setting.value} was not told")
             folder = told[0]
+            if folder.kind == "link":
+                raise NotObserved(_unseen(folder))
         others = folder.access.others(sddl.READ | sddl.ALTER | sddl.REPLACE, self._itself)
         text = f"{folder.path} is open to {', '.join(others)}"
         found = [Offence(subject=folder.path, text=text, layer="file", cause=setting.where)] if others else []
@@ -383,9 +402,13 @@ class NamedWindowsAgent(NamedAgent, windows=True):
         return self.answers[_NAME.key].succeeded().text.strip()
 
 
-def _elsewhere(path: str) -> bool:
-    """Whether a path leads to another machine."""
-    return re.match(r"[\\/]{2}", path) is not None
+def _may_be_here(path: str) -> bool:
+    """Whether a path is on a drive of the machine, or may be once its variables are known."""
+    return re.match(r"[A-Za-z]:[\\/]|%", path) is not None
+
+
+def _unseen(link: _Item) -> str:
+    return f"{link.path} is a link, and what it leads to was not looked at"
 
 
 _DIGESTS = Ask(

@@ -22,7 +22,8 @@ Get-ChildItem -LiteralPath $env:PANDORA_HOME -Recurse -Force | ForEach-Object {
   if ('.exe', '.dll', '.msi' -notcontains $_.Extension) { return }
   $signature = Get-AuthenticodeSignature -LiteralPath $_.FullName
   $signer = "$($signature.SignerCertificate.Subject)" -replace '[|\r\n]', ' '
-  "$($signature.Status)|$($_.VersionInfo.ProductVersion)|$signer|$($_.FullName)"
+  $release = "$($_.VersionInfo.ProductVersion)" -replace '[|\r\n]', ' '
+  "$($signature.Status)|$release|$signer|$($_.FullName)"
 }
 """,
     seconds=30,
@@ -97,8 +98,10 @@ class ProgramsOnWindows(WindowsPrograms, windows=True):
 
     @cached_property
     def _programs(self) -> tuple[_Program, ...]:
-        rows = (line.split("|", 3) for line in self.answers[_SIGNATURES.key].succeeded().lines)
-        found = tuple(_Program(*row) for row in rows if len(row) == 4)
+        rows = [line.split("|") for line in self.answers[_SIGNATURES.key].succeeded().lines if line]
+        if any(len(row) != 4 for row in rows):
+            raise Unreadable("the signatures of the agent's programs are told in rows that are none")
+        found = tuple(_Program(*row) for row in rows)
         if not found:
             raise NotObserved("no program of the agent was told")
         return found

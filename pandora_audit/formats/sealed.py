@@ -20,7 +20,8 @@ LINE = f"encryption_passphrase {_RUN} {_KEY.hex()}\n".encode()
 SEAL = r"""sub sum {
     pipe my $from, my $to;
     my $child = open my $said, "-|";
-    if (!$child) { close $to; open STDIN, "<&", $from; exec "sha256sum" }
+    die if !defined $child;
+    if (!$child) { close $to; open STDIN, "<&", $from; exec "sha256sum"; exit 1 }
     close $from;
     print $to $_[0];
     close $to;
@@ -28,13 +29,17 @@ SEAL = r"""sub sum {
 }
 sub seal {
     my $secret = shift;
+    die if !$key;
     my $sum = $secret eq "" ? "empty"
         : sum(($key ^ "\x5c" x 64) . pack "H*", sum(($key ^ "\x36" x 64) . $secret));
     return "sealed:$run:$sum";
 }
 sub opens { $_[0] =~ /encryption_passphrase (\w{16}) (\w{128})$/ and ($run, $key) = ($1, pack "H*", $2) }
 """
-"""Perl for a filter on the host: ``opens`` takes the line of the key, ``seal`` gives what stands for a secret."""
+"""Perl for a filter on the host: ``opens`` takes the line of the key, ``seal`` gives what stands for a secret.
+
+Without a key it ends: under one that everybody knows, a secret could be searched for.
+"""
 
 
 @dataclass(frozen=True)

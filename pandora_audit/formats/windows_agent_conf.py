@@ -35,7 +35,7 @@ def read(main: Iterable[Line], included: Iterable[Line] = ()) -> AgentConf:
             collections += _collection(line)
         elif found := re.search(r"cmd_file\s+(.*)", line.text):
             commands.append(Setting(found[1].strip(), line.where))
-        elif found := re.fullmatch(r"include ([\\/]{2}.*)", line.text):
+        elif found := re.fullmatch(r"include (\s*[\\/][\\/?].*)", line.text):
             includes.append(Setting(found[1], line.where))
         elif "module_" not in line.text:
             token, value = _pair(line.text)
