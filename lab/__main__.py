@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import lab
-from lab import deployment, leases
+from lab import deployment, leases, site
 
 _ROOT = Path(__file__).parent.parent
 _OPTIONS = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
@@ -89,6 +89,7 @@ def _deploy(folder: Path) -> list[lab.Host]:
     print(f"booting {len(deployment.PARTS)} hosts; the first time, their images are built", flush=True)
     began = time.monotonic()
     hosts = deployment.up(folder)
+    site.settle(folder, hosts[:-1], [part.name for part in deployment.PARTS if part.hardened])
     print(f"booted in {time.monotonic() - began:.1f} s, inventory: {folder / 'inventory.yml'}", flush=True)
     return hosts
 

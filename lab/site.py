@@ -1,0 +1,149 @@
+"""What the administrators of the demonstration do: the audit's account, everywhere, as it asks to be let in; and, on the
+hosts that are secured, what is the site's to arrange, to promise and to attest.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lab import images
+from lab.host import Host
+from lab.machine import GATEWAY, NETWORK
+from lab.process import run
+
+_ROOT = Path(__file__).parent.parent
+_SCRIPTS = Path(__file__).parent / "roles" / "site"
+_AUDITOR = GATEWAY.partition("/")[0]
+_AT_ONCE = 4
+# With what the audit asks the database, on the database's machine and on the server's.
+OPTIONS = "/home/audit/pandora-audit.cnf"
+_FROM_AFAR = """host=db01
+password=lab-Only-Audit-2
+ssl-ca=/usr/local/share/ca-certificates/lab.crt
+ssl-verify-server-cert
+"""
+_ATTESTED = (
+    (
+        "console.audit-announced",
+        "secured",
+        "Everybody reads in the terms of use, before the first login, that the console records what they do.",
+    ),
+    (
+        "tentacle.external-storage",
+        "pandora01",
+        "The machine's disk is an encrypted volume of the storage array, which only this machine may attach.",
+    ),
+)
+_BASELINES = "baselines"
+
+
+def settle(folder: Path, hosts: list[Host], secured: Iterable[str]) -> None:
+    """Do all of it on the hosts of the inventory in the folder; write the attestations and the baselines beside it.
+
+    Raises:
+        LabError: a script fails, or a machine does not tell its baseline.
+    """
+    names = set(secured)
+    sudoers = _pytest("--sudoers=audit", "--level=strict")
+    database = _pytest("--database-account", "mariadb", "audit")
+    key = folder / "aruiz"
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "aruiz", "-f", key])
+    server = next(host.address for host in hosts if host.name == "pandora01")
+
+    def settled(host: Host) -> None:
+        host.run(f"AUDITOR={_AUDITOR}\n{_script('account.sh')}")
+        host.write("/etc/sudoers.d/audit", sudoers, mode=0o440)
+        if host.name.startswith("db"):
+            host.run("mysql", input=database)
+            _options(host, "")
+        if host.name in names:
+            host.run(_script("archives.sh"))
+            _secure(host, server)
+            host.run(f"KEY='{key.with_suffix('.pub').read_text().strip()}'\n{_script('people.sh')}")
+            host.restart_sshd()
+        host.mark()
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(settled, hosts))
+    with (folder / "inventory.yml").open("a") as inventory:
+        inventory.write(_promises(sorted(names), key))
+    (folder / "inventory.attestations.yml").write_text(_attestations())
+    _accept(folder)
+
+
+def _secure(host: Host, server: str) -> None:
+    """What hangs on the role."""
+    if host.name == "pandora01":
+        _options(host, _FROM_AFAR)
+    elif host.name == "console01":
+        host.run(_script("console.sh"))
+    elif host.name == "db01":
+        host.run("mysql pandora", input=_script("database.sql").replace("SERVER", server))
+
+
+def _options(host: Host, more: str) -> None:
+    host.write(OPTIONS, f"[client]\nuser=audit\n{more}", mode=0o600, owner="audit")
+
+
+def _script(name: str) -> str:
+    return (_SCRIPTS / name).read_text("utf-8")
+
+
+def _pytest(*options: str) -> str:
+    """What the audit itself prints for administrators."""
+    command = [sys.executable, "-m", "pytest", "-c", str(_ROOT / "pytest.ini"), f"--rootdir={_ROOT}", *options]
+    return run([*command, *sorted(map(str, _ROOT.glob("tests_*")))], timeout=60).stdout
+
+
+def _promises(secured: Iterable[str], key: Path) -> str:
+    """The end of the inventory: what this site decided for its secured hosts, and how the databases are asked."""
+    fingerprints = [run(["ssh-keygen", "-lf", each]).stdout.split()[1] for each in (images.key_path(), key)]
+    return f"""\
+    secured:
+      vars:
+        audit_account: audit
+        audit_named_users: [aruiz]
+        audit_sudoers: [audit, "%sudo"]
+        audit_user_keys: [{", ".join(fingerprints)}]
+        audit_ca: {images.tls() / "ca.pem"}
+        audit_db_clients: [{NETWORK}]
+        audit_console_administrators: [aruiz]
+        audit_policy_editors: [aruiz]
+        audit_uploaders: [aruiz]
+        audit_agent_fields: [description, address, group]
+        audit_agentless: []
+        audit_availability: []
+        audit_unprivileged: no
+        audit_baseline: {_BASELINES}
+      hosts:
+{"".join(f"        {name}:{chr(10)}" for name in secured)}\
+    asked:
+      vars: {{audit_db_options: {OPTIONS}}}
+      hosts: {{pandora01: , db01: , db02: }}
+    installed:
+      vars: {{audit_account: audit}}
+      hosts: {{pandora02: , console02: , db02: , web03: , web04: , rhel01: }}
+"""
+
+
+def _attestations() -> str:
+    today = datetime.datetime.now(datetime.UTC).date()
+    return "".join(
+        f"- control: {control}\n  host: {host}\n  by: Ana Ruiz\n  on: {today}\n"
+        f"  until: {today + datetime.timedelta(365)}\n  statement: {statement}\n  evidence: SEC-{number}\n"
+        for number, (control, host, statement) in enumerate(_ATTESTED, 11)
+    )
+
+
+def _accept(folder: Path) -> None:
+    """Approve the secured hosts as they are now: nobody but their administrators was there."""
+    propose = [sys.executable, "-m", "pandora_audit.cli", "baseline", "propose", "--owner=Ana Ruiz", "--hosts=secured"]
+    where = [f"--inventory={folder / 'inventory.yml'}", f"--known-hosts={folder / 'known_hosts'}"]
+    run([*propose, *where, f"--into={folder / _BASELINES}"], timeout=120, env={**os.environ, "PYTHONPATH": str(_ROOT)})
+    for baseline in (folder / _BASELINES).glob("*.yml"):
+        baseline.write_text(baseline.read_text().replace("approved-by: ''", "approved-by: Luka Novak"))
