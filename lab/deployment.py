@@ -58,6 +58,13 @@ _FOLLOW = """
 systemctl restart chrony
 for i in $(seq 100); do chronyc -c -n tracking | grep -q Normal && break; sleep 0.1; done
 """
+# The vendor's configuration of an agent runs no security plugin, and so the database has no modules of it.
+_UNWATCHED = """
+DELETE module, state FROM tagente_modulo module LEFT JOIN tagente_estado state USING (id_agente_modulo)
+    WHERE nombre IN ('Secure', 'SSH&#x20;root&#x20;access&#x20;status', 'SELinux&#x20;status');
+"""
+# Red Hat's own repositories are signed.
+_SIGNED = "sed -i s/^gpgcheck=0/gpgcheck=1/ /etc/yum.repos.d/lab.repo"
 
 
 def up(folder: Path, parts: Iterable[Part] = PARTS) -> list[Host]:
@@ -97,7 +104,9 @@ def _introduce(parts: Iterable[Part], hosts: list[Host]) -> None:
         if "database" in part.groups:
             mine = [each for each in pairs if each[0].hardened == part.hardened and "agents" in each[0].groups]
             known = {each.name: agent.address for each, agent in mine}
-            host.run("mysql pandora", input=_agents(known | (UNKNOWN if part.hardened else {})))
+            host.run("mysql pandora", input=_agents(known | UNKNOWN) if part.hardened else _agents(known) + _UNWATCHED)
+        if part.image == "rhel":
+            host.run(_SIGNED)
         host.mark()
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:

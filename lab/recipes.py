@@ -119,8 +119,8 @@ LAYERS = {
         ports=(41121,),
     ),
     "server": Layer("tentacle", services=("pandora_server",)),
-    # What lab.site makes of hosts with the guide applied: an agent beside each role, a module that asks for a token, and
-    # on the server a client of the database, which is elsewhere.
+    # For lab.site, hosts that follow the guide to the last: an agent beside each role, a module of PAM that asks for a
+    # token, and on the server a client of the database, which is elsewhere.
     "console-watched": Layer("console", folder="agent-upstream", reads=("roles/agent-upstream/agent.conf",)),
     "database-watched": Layer("database", folder="agent-upstream", reads=("roles/agent-upstream/agent.conf",)),
     "site-server": Layer("server", folder="site", packages="libpam-oath mariadb-client"),

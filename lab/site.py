@@ -1,5 +1,5 @@
-"""What the administrators of the demonstration do: the audit's account, everywhere, as it asks to be let in; and, on the
-hosts that are secured, what is the site's to arrange, to promise and to attest.
+"""What the demonstration's administrators do: everywhere, they let the audit in as it asks to be let in; on the secured
+hosts, they arrange, promise and attest what is the site's.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def settle(folder: Path, hosts: list[Host], secured: Iterable[str]) -> None:
     database = _pytest("--database-account", "mariadb", "audit")
     key = folder / "aruiz"
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "aruiz", "-f", key])
-    server = next(host.address for host in hosts if host.name == "pandora01")
+    server, console = (next(host.address for host in hosts if host.name == name) for name in ("pandora01", "console01"))
 
     def settled(host: Host) -> None:
         host.run(f"AUDITOR={_AUDITOR}\n{_script('account.sh')}")
@@ -71,7 +71,7 @@ def settle(folder: Path, hosts: list[Host], secured: Iterable[str]) -> None:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(settled, hosts))
     with (folder / "inventory.yml").open("a") as inventory:
-        inventory.write(_promises(sorted(names), key))
+        inventory.write(_promises(sorted(names), key, console))
     (folder / "inventory.attestations.yml").write_text(_attestations())
     _accept(folder)
 
@@ -100,7 +100,7 @@ def _pytest(*options: str) -> str:
     return run([*command, *sorted(map(str, _ROOT.glob("tests_*")))], timeout=60).stdout
 
 
-def _promises(secured: Iterable[str], key: Path) -> str:
+def _promises(secured: Iterable[str], key: Path, console: str) -> str:
     """The end of the inventory: what this site decided for its secured hosts, and how the databases are asked."""
     fingerprints = [run(["ssh-keygen", "-lf", each]).stdout.split()[1] for each in (images.key_path(), key)]
     return f"""\
@@ -110,6 +110,7 @@ def _promises(secured: Iterable[str], key: Path) -> str:
         audit_named_users: [aruiz]
         audit_sudoers: [audit, "%sudo"]
         audit_user_keys: [{", ".join(fingerprints)}]
+        audit_console_url: https://{console}/pandora_console/
         audit_ca: {images.tls() / "ca.pem"}
         audit_db_clients: [{NETWORK}]
         audit_console_administrators: [aruiz]
