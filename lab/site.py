@@ -7,7 +7,7 @@ from __future__ import annotations
 import datetime
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -71,9 +71,16 @@ def settle(folder: Path, hosts: list[Host], secured: Iterable[str]) -> None:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(settled, hosts))
     with (folder / "inventory.yml").open("a") as inventory:
-        inventory.write(_promises(sorted(names), key, console))
+        inventory.write(
+            _promises(_names(hosts, names), _names(hosts, {host.name for host in hosts} - names), key, console)
+        )
     (folder / "inventory.attestations.yml").write_text(_attestations())
     _accept(folder)
+
+
+def _names(hosts: Iterable[Host], wanted: Container[str]) -> str:
+    """Those of the hosts, as a group of the inventory writes them."""
+    return ", ".join(f"{host.name}: " for host in hosts if host.name in wanted)
 
 
 def _secure(host: Host, server: str) -> None:
@@ -100,7 +107,7 @@ def _pytest(*options: str) -> str:
     return run([*command, *sorted(map(str, _ROOT.glob("tests_*")))], timeout=60).stdout
 
 
-def _promises(secured: Iterable[str], key: Path, console: str) -> str:
+def _promises(secured: str, others: str, key: Path, console: str) -> str:
     """The end of the inventory: what this site decided for its secured hosts, and how the databases are asked."""
     fingerprints = [run(["ssh-keygen", "-lf", each]).stdout.split()[1] for each in (images.key_path(), key)]
     return f"""\
@@ -121,14 +128,13 @@ def _promises(secured: Iterable[str], key: Path, console: str) -> str:
         audit_availability: []
         audit_unprivileged: no
         audit_baseline: {_BASELINES}
-      hosts:
-{"".join(f"        {name}:{chr(10)}" for name in secured)}\
+      hosts: {{{secured}}}
     asked:
       vars: {{audit_db_options: {OPTIONS}}}
       hosts: {{pandora01: , db01: , db02: }}
     installed:
       vars: {{audit_account: audit}}
-      hosts: {{pandora02: , console02: , db02: , web03: , web04: , rhel01: }}
+      hosts: {{{others}}}
 """
 
 

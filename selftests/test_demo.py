@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import running
+
+import lab
 
 DEMO = running.ROOT / "demo"
 # What installers leave: by host, the controls that it does not meet, each with why.
@@ -54,3 +59,13 @@ def test_a_stock_host_does_not_meet_what_its_installer_leaves(host: str) -> None
 def test_every_host_has_its_expectation() -> None:
     assert {row.host for row in running.record(DEMO)} == {*STOCK, *HARDENED, UNREACHABLE}
     assert {row.verdict for row in running.record(DEMO) if row.host == UNREACHABLE} == {"not assessed"}
+
+
+def test_booted_today_the_demonstration_says_the_same(tmp_path: Path) -> None:
+    lab.required()
+    folder = tmp_path / "today"
+    command = [sys.executable, "-m", "lab", "record", str(folder)]
+    done = subprocess.run(command, cwd=running.ROOT, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 11, done.stdout[-2000:] + done.stderr
+    today, then = ({(row.host, row.control, row.verdict) for row in running.record(each)} for each in (folder, DEMO))
+    assert today == then
