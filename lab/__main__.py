@@ -84,8 +84,9 @@ def _record(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         _deploy(Path(folder))
         status = _pytest(Path(folder), f"--record={arguments.folder.resolve()}")
-        # What people answer for is no answer of a machine: it is judged with the record, not kept in it.
-        shutil.copy(Path(folder) / "inventory.attestations.yml", arguments.folder / "attestations.yml")
+        # What people sign is no answer of a machine: it is judged with the record, not kept in it.
+        for signed in ("attestations.yml", "exceptions.yml"):
+            shutil.copy(Path(folder) / f"inventory.{signed}", arguments.folder / signed)
         return status
 
 

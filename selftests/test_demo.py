@@ -18,6 +18,15 @@ STOCK = tomllib.loads((running.ROOT / "selftests/data/stock.toml").read_text("ut
 EVERYWHERE = STOCK.pop("everywhere")
 HARDENED = {"pandora01", "console01", "db01", "web01", "web02", "secured"}
 UNREACHABLE = "web05"
+# What people answer for, there.
+SIGNED = {
+    # Nobody sees what users were told.
+    ("secured", "console.audit-announced"),
+    # The lab has no storage but its own.
+    ("pandora01", "tentacle.external-storage"),
+    # PHP's own driver does not know MariaDB's ed25519: one account proves its password in the old way.
+    ("db01", "mysql.auth-plugin"),
+}
 # What nobody can tell of the hardened half.
 UNSEEN = {
     # The vendor's installer is a tarball: no package says which release of Pandora FMS it brought.
@@ -34,20 +43,21 @@ def rows(*verdicts: str) -> set[tuple[str, str]]:
 
 
 def test_the_demonstration_says_what_it_said() -> None:
-    attested = f"--attestations={DEMO / 'attestations.yml'}"
-    done = running.run(f"--hosts=replay://{DEMO}", attested, "--level=strict", "-v", prefix=["unshare", "--net"])
+    signed = (f"--attestations={DEMO / 'attestations.yml'}", f"--exceptions={DEMO / 'exceptions.yml'}")
+    done = running.run(f"--hosts=replay://{DEMO}", *signed, "--level=strict", "-v", prefix=["unshare", "--net"])
     rows = running.terminal(done.out)
     assert rows == running.record(DEMO)
     assert done.status == 11
     assert {row.verdict for row in rows} == {
         *("compliant", "not compliant", "not compliant: edition", "not applicable"),
-        *("to decide", "not assessed", "attested"),
+        *("to decide", "not assessed", "attested", "risk accepted"),
     }
 
 
 def test_the_hardened_half_meets_everything() -> None:
     assert {each for each in rows("not compliant", "to decide") if each[0] in HARDENED} == set()
     assert {each for each in rows("not assessed") if each[0] in HARDENED} == UNSEEN
+    assert rows("attested", "risk accepted") == SIGNED
 
 
 @pytest.mark.parametrize("host", STOCK)

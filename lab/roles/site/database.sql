@@ -1,6 +1,9 @@
--- Passwords are proven by a signature; the audit may ask from the server, too.
+-- Passwords are proven by a signature, but for the console's: PHP's own driver does not know it. The audit may ask from
+-- the server, too.
 INSTALL SONAME 'auth_ed25519';
 ALTER USER pandora@'10.99.%' IDENTIFIED VIA ed25519 USING PASSWORD('lab-Only-Pandora-7') REQUIRE SSL;
+CREATE USER pandora@'CONSOLE' IDENTIFIED BY 'lab-Only-Pandora-7' REQUIRE SSL;
+GRANT ALL PRIVILEGES ON pandora.* TO pandora@'CONSOLE';
 CREATE USER audit@'SERVER' IDENTIFIED VIA ed25519 USING PASSWORD('lab-Only-Audit-2') REQUIRE SSL;
 GRANT SELECT ON pandora_audit.* TO audit@'SERVER';
 -- Every agent is described and learns nothing; those of the server have just been heard of.
