@@ -29,7 +29,8 @@ audit: $(VENV)/audit.lock
 
 # A whole deployment, as it answered: without root, lab or network.
 demo:
-	@$(MAKE) --no-print-directory audit HOSTS=replay://demo LEVEL=strict
+	@$(MAKE) --no-print-directory audit HOSTS=replay://demo LEVEL=strict \
+		ARGS='--attestations=demo/attestations.yml --exceptions=demo/exceptions.yml $(ARGS)'
 
 # The same deployment, booted and asked: minutes the first time, seconds afterwards. Needs root on Linux.
 lab: $(VENV)/test.lock

@@ -30,11 +30,11 @@ class Part:
 
 
 PARTS = (
-    Part("pandora01", "server", ("server", "tentacle", "agents"), True),
-    Part("console01", "console", ("console",), True),
-    Part("db01", "database", ("database",), True),
-    Part("web01", "agent-upstream", ("agents",), True),
-    Part("web02", "agent", ("agents",), True),
+    Part("pandora01", "site-server", ("server", "tentacle", "agents"), True),
+    Part("console01", "site-console", ("console", "agents"), True),
+    Part("db01", "site-database", ("database", "agents"), True),
+    Part("web01", "site-endpoint", ("agents",), True),
+    Part("web02", "site-endpoint-debian", ("agents",), True),
     Part("pandora02", "server", ("server", "tentacle", "agents"), False),
     Part("console02", "console", ("console",), False),
     Part("db02", "database", ("database",), False),
@@ -47,13 +47,24 @@ UNREACHABLE = "web05"
 UNKNOWN = {"kiosk01": "10.99.255.253"}
 # Not of the deployment: what the others find on their network.
 _TIME = Part("time01", "timeserver", (), False)
-# The guide's hosts follow it; a container's clock is its machine's, and so it is right.
-_FOLLOW = """
+# The guide's hosts follow it by its name; the others ask the pool that their distribution names, and reach the same. A
+# container's clock is its machine's, and so it is right.
+_SERVER = """
 rm /etc/chrony/conf.d/lab.conf
 echo 'server time01 iburst minpoll 0 maxpoll 2' > /etc/chrony/sources.d/deployment.sources
+"""
+_POOL = "sed -i '/^pool /s/$/ minpoll 0 maxpoll 2/' /etc/chrony/chrony.conf"
+_FOLLOW = """
 systemctl restart chrony
 for i in $(seq 100); do chronyc -c -n tracking | grep -q Normal && break; sleep 0.1; done
 """
+# The vendor's configuration of an agent runs no security plugin, and so the database has no modules of it.
+_UNWATCHED = """
+DELETE module, state FROM tagente_modulo module LEFT JOIN tagente_estado state USING (id_agente_modulo)
+    WHERE nombre IN ('Secure', 'SSH&#x20;root&#x20;access&#x20;status', 'SELinux&#x20;status');
+"""
+# Red Hat's own repositories are signed.
+_SIGNED = "sed -i s/^gpgcheck=0/gpgcheck=1/ /etc/yum.repos.d/lab.repo"
 
 
 def up(folder: Path, parts: Iterable[Part] = PARTS) -> list[Host]:
@@ -83,17 +94,19 @@ def up(folder: Path, parts: Iterable[Part] = PARTS) -> list[Host]:
 
 def _introduce(parts: Iterable[Part], hosts: list[Host]) -> None:
     """Let each host know the others by name, as there are no name servers, and forget what that changed."""
-    names = "".join(f"{host.address} {host.name}\n" for host in hosts)
+    names = "".join(f"{host.address} {host.name}\n" for host in hosts) + f"{hosts[-1].address} 2.debian.pool.ntp.org\n"
     pairs = list(zip(parts, hosts, strict=True))
 
     def introduce(part: Part, host: Host) -> None:
         host.append("/etc/hosts", names)
-        if part.hardened:
-            host.run(_FOLLOW)
-        if part.image == "database":
+        if part is not _TIME:
+            host.run((_SERVER if part.hardened else _POOL) + _FOLLOW)
+        if "database" in part.groups:
             mine = [each for each in pairs if each[0].hardened == part.hardened and "agents" in each[0].groups]
             known = {each.name: agent.address for each, agent in mine}
-            host.run("mysql pandora", input=_agents(known | (UNKNOWN if part.hardened else {})))
+            host.run("mysql pandora", input=_agents(known | UNKNOWN) if part.hardened else _agents(known) + _UNWATCHED)
+        if part.image == "rhel":
+            host.run(_SIGNED)
         host.mark()
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -119,6 +119,15 @@ LAYERS = {
         ports=(41121,),
     ),
     "server": Layer("tentacle", services=("pandora_server",)),
+    # For lab.site, hosts that follow the guide to the last: an agent beside each role, a module of PAM that asks for a
+    # token, and on the server a client of the database, which is elsewhere.
+    "console-watched": Layer("console", folder="agent-upstream", reads=("roles/agent-upstream/agent.conf",)),
+    "database-watched": Layer("database", folder="agent-upstream", reads=("roles/agent-upstream/agent.conf",)),
+    "site-server": Layer("server", folder="site", packages="libpam-oath mariadb-client"),
+    "site-console": Layer("console-watched", folder="site", packages="libpam-oath"),
+    "site-database": Layer("database-watched", folder="site", packages="libpam-oath"),
+    "site-endpoint": Layer("agent-upstream", folder="site", packages="libpam-oath"),
+    "site-endpoint-debian": Layer("agent", folder="site", packages="libpam-oath"),
     "agent": Layer("common", packages="pandorafms-agent", services=("pandorafms-agent",)),
     "agent6": Layer("common-sid", packages="pandorafms-agent", folder="agent", services=("pandorafms-agent",)),
     "ha": Layer("tentacle", packages="keepalived haproxy", services=("keepalived", "haproxy"), ports=(41120,)),

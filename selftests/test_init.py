@@ -105,8 +105,9 @@ def test_the_demonstration_becomes_a_site(tmp_path: Path, capsys: pytest.Capture
     assert "web05" not in told.out
     site = yaml.safe_load(told.out)["all"]
     assert site["children"]["server"]["hosts"] == {"pandora01": None, "pandora02": None}
-    assert "console01 2026-" in site["hosts"]["console01"]["audit_sudoers"]["seen-on"]
+    assert "console02 2026-" in site["hosts"]["console02"]["audit_named_users"]["seen-on"]
     # What the site had promised already is no draft.
+    assert site["hosts"]["console01"]["audit_named_users"] == ["aruiz"]
     assert site["hosts"]["console01"]["audit_ssh_port"] == 31122
 
     before = {target.name: target for target in record.load(DEMO)}

@@ -174,5 +174,6 @@ def test_the_words_of_the_table_are_those_of_real_machines() -> None:
         "mysql.x-protocol",
         "mysql.password-complexity",
         "agent.tls",
+        "agent.tls-verified",
         "system.mandatory-access-control",
     }

@@ -15,8 +15,8 @@ from pandora_audit.script import ROLES
 _PLUGIN = Ask(
     key="agent-inventory-plugin",
     argv=(
-        *("find", "-L", "/etc/pandora", "/etc/pandorafms", "/usr/share/pandora_agent", "-maxdepth", "3"),
-        *("-name", "inventory", "-type", "f", "-perm", "/111"),
+        *("find", "-L", "/etc/pandora", "/etc/pandorafms", "/usr/share/pandora_agent", "/usr/share/pandorafms/agent"),
+        *("-maxdepth", "3", "-name", "inventory", "-type", "f", "-perm", "/111"),
     ),
     root=True,
     only_if=Role.AGENT,
