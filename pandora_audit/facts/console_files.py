@@ -12,7 +12,7 @@ from pandora_audit.facts.web_server import WebServer
 from pandora_audit.formats import config_php
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Role
+from pandora_audit.question import Ask, Cause, NotObserved, Role
 from pandora_audit.questions import CONSOLE_CONFIG, CONSOLES
 from pandora_audit.verdict import NotApplicable
 
@@ -72,7 +72,7 @@ class ConsoleFiles(Fact):
     @property
     def is_absent(self) -> bool:
         """Whether there is no console here to look at."""
-        return "does not play the role" in self.answers[_TREE.key].silence
+        return self.answers[_TREE.key].cause is Cause.ROLE
 
     @cached_property
     def _entries(self) -> dict[str, _Entry]:

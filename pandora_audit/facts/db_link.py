@@ -9,7 +9,7 @@ from functools import cached_property
 from pandora_audit.fact import Fact
 from pandora_audit.formats import addresses
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Role
+from pandora_audit.question import Ask, Cause, NotObserved, Role
 from pandora_audit.questions import ADDRESSES
 from pandora_audit.verdict import NotApplicable
 
@@ -128,7 +128,7 @@ class DbLink(Fact):
         defaults = {"dbuser": "pandora", "dbname": "pandora", "dbhost": "localhost"}
         for ask, files, given in ((SERVER_CONF, _SERVER_FILES, defaults), (CONSOLE_CONF, _CONSOLE_FILES, {})):
             answer = self.answers[ask.key]
-            if "does not play the role" in answer.silence:
+            if answer.cause is Cause.ROLE:
                 continue
             lines = answer.lines
             for complaint in answer.err.decode("utf-8", "backslashreplace").splitlines():
