@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from pandora_audit.question import PERL, Ask, Role
+from pandora_audit.formats import config_php, secret
+from pandora_audit.question import Ask, Role
 
 SSHD_WATCHED = (
     "match",
@@ -224,46 +225,18 @@ UPTIME = Ask(key="uptime", sh="date +%s; cat /proc/uptime")
 CONTAINER = Ask(key="container", sh="systemd-detect-virt --container || true")
 CONSOLES = ("/var/www/html/pandora_console", "/var/www/pandora_console", "/srv/www/htdocs/pandora_console")
 
-# Of config.php its tokens, without comments; of strings and numbers those that are settings and no secrets.
-_CONFIG_KEYS = (
-    "dbtype|dbhost|dbport|dbname|homedir|homeurl|homeurl_static|dbssl|dbsslcafile|sslverifyservercert"
-    "|remote_config|develop_bypass"
-)
 CONSOLE_CONFIG = Ask(
     key="console-config",
     argv=("cat", *(f"{console}/include/config.php" for console in CONSOLES)),
     root=True,
     only_if=Role.CONSOLE,
-    keep=PERL
-    + rf"""
-BEGIN {{ undef $/ }}
-sub lines {{ join "", $_[0] =~ /\n/g }}
-my ($said, $runs) = ("", 0);
-while (/\G./gcs and pos() -= 1, 1) {{
-    if (!$runs) {{
-        /\G(?:.*?<\?(?:php(?=\s|\z)|=|(?!php))(?{{ $runs = 1 }})|.*)/gcsi;
-        $said .= lines($&) . ($runs ? "<?php " : "");
-    }} elsif (/\G\?>/gc) {{
-        $said .= "?>";
-        $runs = 0;
-    }} elsif (m{{\G(?:/\*.*?(?:\*/|\z)|(?://|\#(?!\[)).*?(?=\?>|\n|\z))}}gcs) {{
-        $said .= " " . lines($&);
-    }} elsif (/\G(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`(?:\\.|[^`\\])*`|\d\w*(?:\.\w+)?)/gcs) {{
-        my $it = $&;
-        my $is_told = $said =~ /\$config\s*\[\s*\z/ && $it =~ /^.\w*.\z/
-            || $said =~ /\$config\s*\[\s*(["'])(?:{_CONFIG_KEYS})\1\s*\]\s*=\s*\z/;
-        my $is_end = $it =~ /config_process/ && $said =~ /\b(?:include|require)(?:_once)?\b[^;]*\z/i;
-        $said .= $is_told ? $it : $is_end ? "'config_process.php'" : $it =~ /^\d/ ? 0 : "''" . lines($it);
-    }} elsif (/\G(?:<<<|["'`])/gc) {{
-        $said .= "<<<";
-        last;
-    }} else {{
-        /\G(?:\$?\w+|.)/gcs;
-        $said .= $&;
-    }}
-}}
-print $said;
-""",
+    keep=config_php.keep(
+        *("dbtype", "dbhost", "dbport", "dbname", "dbuser", "dbssl", "dbsslcafile", "sslverifyservercert"),
+        *("homedir", "homeurl", "homeurl_static", "remote_config", "develop_bypass"),
+        hidden="dbpass",
+        stand="traits($_[0])",
+        perl=secret.TRAITS,
+    ),
 )
 NOBODY_ASKED_THE_DATABASE = (
     "nobody asked the database: make the audit's own account there (--database-account) and promise audit_db_options, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -95,12 +95,9 @@ class ConsoleFiles(Fact):
     # --- settings ---
 
     @cached_property
-    def config(self) -> dict[str, config_php.Value]:
+    def config(self) -> Mapping[str, config_php.Value]:
         """What config.php sets, but its secrets. Raises NotObserved."""
-        answer = self.answers[CONSOLE_CONFIG.key]
-        text = answer.text
-        nothing_withheld(answer)
-        return dict(config_php.read(text))
+        return config_php.of(self.answers[CONSOLE_CONFIG.key])
 
     @property
     def home_url(self) -> str:
