@@ -170,7 +170,7 @@ class PandoraAgent(Fact):
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
         agent = cls(seen)
-        places = sorted({_place(each.value) for each in agent._main.includes if each.value.startswith("/")})
+        places = agent._main.places
         included = (_conf(f"{_CONF.key}@included", *places),) if places else ()
         temporal = agent._main["temporal"].value.rstrip("/")
         if temporal in (*_SPOOLS, *_SHARED) or not re.fullmatch(r"/[\w./@+-]+", temporal):
@@ -466,11 +466,6 @@ def plugin(module: Module) -> str:
     if module.kind != "plugin" or not words:
         return ""
     return words[1] if re.fullmatch(r"perl|python3?|ba?sh|env", words[0]) and len(words) > 1 else words[0]
-
-
-def _place(pattern: str) -> str:
-    """The folder that the files of a pattern lie in; the file itself where it is no pattern."""
-    return pattern.rpartition("/")[0] + "/" if set(pattern) & set("*?[{ ") else pattern
 
 
 def _started_with(command: str) -> str:
