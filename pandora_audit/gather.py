@@ -18,7 +18,19 @@ from functools import cached_property
 from pandora_audit import powershell, script
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.probes import signature, tentacle, web
-from pandora_audit.question import Answer, Answers, Ask, NotObserved, Probe, ProbeKind, Question, Role, Shell, Wire
+from pandora_audit.question import (
+    Answer,
+    Answers,
+    Ask,
+    Cause,
+    NotObserved,
+    Probe,
+    ProbeKind,
+    Question,
+    Role,
+    Shell,
+    Wire,
+)
 from pandora_audit.target import Target
 from pandora_audit.transport import Connection, Network
 from pandora_audit.verdict import NotApplicable
@@ -230,14 +242,14 @@ def _trip(
 def _probe(probe: Probe, connection: Connection) -> Answer:
     began = time.monotonic()
 
-    def answer(status: int | None = None, out: bytes = b"", silence: str = "", *, unanswered: bool = False) -> Answer:
+    def answer(status: int | None = None, out: bytes = b"", silence: str = "", cause: Cause | None = None) -> Answer:
         return Answer(
             key=probe.key,
             question=probe.text,
             status=status,
             out=out,
             silence=silence,
-            unanswered=unanswered,
+            cause=cause,
             seconds=round(time.monotonic() - began, 2),
         )
 
@@ -255,7 +267,7 @@ def _probe(probe: Probe, connection: Connection) -> Answer:
         return answer(silence=silent.reason)
     except OSError as error:
         nobody = isinstance(error, TimeoutError) or error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH)
-        return answer(silence=f"port {probe.port} did not answer: {error}", unanswered=nobody)
+        return answer(silence=f"port {probe.port} did not answer: {error}", cause=Cause.UNANSWERED if nobody else None)
     try:
         channel.settimeout(probe.seconds)
         said = channel.recv(255) if probe.kind is ProbeKind.BANNER else b""

@@ -179,6 +179,23 @@ class Probe:
 Question = Ask | Probe
 
 
+class Cause(enum.StrEnum):
+    """Why a question has no answer, as far as that is an observation in itself."""
+
+    MISSING = "missing"
+    """The program of a privileged question is not installed."""
+    FAILED = "failed"
+    """The program could not be run; it may be missing."""
+    ROLE = "role"
+    """The machine does not play the role that the question is for."""
+    SHELL = "shell"
+    """The question is for another system."""
+    PRIVILEGE = "privilege"
+    """Only root, or who may do everything as root, may ask it."""
+    UNANSWERED = "unanswered"
+    """Of a probe: the way was open, and the port stayed silent. Where something listens, a filter does."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """What one question brought home.
@@ -187,7 +204,7 @@ class Answer:
         status: the program's exit status; None when it did not run or did not end.
         out, err: its streams, cut at the question's limits.
         silence: why there is no answer, as a sentence; empty when there is one.
-        unanswered: of a probe: the way was open, and the port stayed silent. Where something listens, a filter does.
+        cause: the kind of silence, where somebody reads it; the sentence is for people only.
         seconds: how long the host took.
     """
 
@@ -197,7 +214,7 @@ class Answer:
     out: bytes = b""
     err: bytes = b""
     silence: str = ""
-    unanswered: bool = False
+    cause: Cause | None = None
     seconds: float = 0.0
 
     @property

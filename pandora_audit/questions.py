@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from pandora_audit.question import PERL, Ask, Role
+from pandora_audit.formats import config_php, secret
+from pandora_audit.question import Ask, Role
 
 SSHD_WATCHED = (
     "match",
@@ -224,46 +225,18 @@ UPTIME = Ask(key="uptime", sh="date +%s; cat /proc/uptime")
 CONTAINER = Ask(key="container", sh="systemd-detect-virt --container || true")
 CONSOLES = ("/var/www/html/pandora_console", "/var/www/pandora_console", "/srv/www/htdocs/pandora_console")
 
-# Of config.php its tokens, without comments; of strings and numbers those that are settings and no secrets.
-_CONFIG_KEYS = (
-    "dbtype|dbhost|dbport|dbname|homedir|homeurl|homeurl_static|dbssl|dbsslcafile|sslverifyservercert"
-    "|remote_config|develop_bypass"
-)
 CONSOLE_CONFIG = Ask(
     key="console-config",
     argv=("cat", *(f"{console}/include/config.php" for console in CONSOLES)),
     root=True,
     only_if=Role.CONSOLE,
-    keep=PERL
-    + rf"""
-BEGIN {{ undef $/ }}
-sub lines {{ join "", $_[0] =~ /\n/g }}
-my ($said, $runs) = ("", 0);
-while (/\G./gcs and pos() -= 1, 1) {{
-    if (!$runs) {{
-        /\G(?:.*?<\?(?:php(?=\s|\z)|=|(?!php))(?{{ $runs = 1 }})|.*)/gcsi;
-        $said .= lines($&) . ($runs ? "<?php " : "");
-    }} elsif (/\G\?>/gc) {{
-        $said .= "?>";
-        $runs = 0;
-    }} elsif (m{{\G(?:/\*.*?(?:\*/|\z)|(?://|\#(?!\[)).*?(?=\?>|\n|\z))}}gcs) {{
-        $said .= " " . lines($&);
-    }} elsif (/\G(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`(?:\\.|[^`\\])*`|\d\w*(?:\.\w+)?)/gcs) {{
-        my $it = $&;
-        my $is_told = $said =~ /\$config\s*\[\s*\z/ && $it =~ /^.\w*.\z/
-            || $said =~ /\$config\s*\[\s*(["'])(?:{_CONFIG_KEYS})\1\s*\]\s*=\s*\z/;
-        my $is_end = $it =~ /config_process/ && $said =~ /\b(?:include|require)(?:_once)?\b[^;]*\z/i;
-        $said .= $is_told ? $it : $is_end ? "'config_process.php'" : $it =~ /^\d/ ? 0 : "''" . lines($it);
-    }} elsif (/\G(?:<<<|["'`])/gc) {{
-        $said .= "<<<";
-        last;
-    }} else {{
-        /\G(?:\$?\w+|.)/gcs;
-        $said .= $&;
-    }}
-}}
-print $said;
-""",
+    keep=config_php.keep(
+        *("dbtype", "dbhost", "dbport", "dbname", "dbuser", "dbssl", "dbsslcafile", "sslverifyservercert"),
+        *("homedir", "homeurl", "homeurl_static", "remote_config", "develop_bypass"),
+        hidden="dbpass",
+        stand="traits($_[0])",
+        perl=secret.TRAITS,
+    ),
 )
 NOBODY_ASKED_THE_DATABASE = (
     "nobody asked the database: make the audit's own account there (--database-account) and promise audit_db_options, "
@@ -271,6 +244,8 @@ NOBODY_ASKED_THE_DATABASE = (
 )
 # A server that hangs is left after so many seconds.
 _SQL = ("--batch", "--skip-column-names", "--connect-timeout=5")
+# MariaDB's client from 11.4 on refuses a server without TLS, through the socket too; MySQL's knows no such option.
+_WITHOUT_TLS = "--loose-disable-ssl-verify-server-cert"
 # What the client shows of these variables and options is a password.
 HIDDEN_OPTIONS = (
     r"(loose[-_])?((init|report|master)[-_])?password[123]?|wsrep[-_]sst[-_]auth|[a-z_.-]*(secret|pwd)[a-z_.-]*"
@@ -278,31 +253,24 @@ HIDDEN_OPTIONS = (
 _SQL_KEEP = f"s/^({HIDDEN_OPTIONS})\\t.*/\\1\\t…/I\np"
 
 
-def sql(key: str, text: str, options: str | None) -> tuple[Ask, ...]:
-    """A question to the database by the audit's own account there; none where the site promised no option file.
+def sql(key: str, text: str, options: str | None) -> Ask:
+    """A question to the database: by the audit's own account there, else as root of who may do everything anyway.
 
-    The client runs on the host as the account that logs in, and reads name, password or socket from the file: no
-    secret is in an argument, and SQL cannot become more than that account may do. A root question it is not, in any
-    dress: a client that root runs on SQL of the caller's choice is root on the database, and through it on the host.
+    The client runs on the host, and SQL cannot become more than its account may do: that of the option file, which
+    holds name, password or socket, so that no secret is in an argument. A question of the sudoers file it is not, in
+    any dress: a client that root runs on SQL of the caller's choice is root on the database, and so on the host.
 
     Args:
         options: the promise ``db_options``.
     """
-    if options is None:
-        return ()
     client = "c=$(command -v mariadb || command -v mysql) || { echo 'no client is installed' >&2; exit 1; }; "
-    words = " ".join(map(shlex.quote, (f"--defaults-file={options}", *_SQL)))
-    return (
-        Ask(key=key, sh=f'{client}"$c" {words}', stdin=text.encode(), seconds=8, only_if=Role.DATABASE, keep=_SQL_KEEP),
+    words = (*_SQL, _WITHOUT_TLS) if options is None else (f"--defaults-file={options}", *_SQL)
+    return Ask(
+        key=key,
+        sh=f'{client}"$c" {" ".join(map(shlex.quote, words))}',
+        if_all=options is None,
+        stdin=text.encode(),
+        seconds=8,
+        only_if=Role.DATABASE,
+        keep=_SQL_KEEP,
     )
-
-
-def sql_as_root(key: str, text: str) -> Ask:
-    """The same question by root through the socket, for an account that may do everything as root anyway.
-
-    Ask it in the second trip only, and only of such an account: the sudoers file that is printed holds the questions
-    of the first trip, and must not hold this one.
-    """
-    # MariaDB's client from 11.4 on refuses a server without TLS, through the socket too; MySQL's knows no such option.
-    argv = ("mysql", *_SQL, "--loose-disable-ssl-verify-server-cert")
-    return Ask(key=key, argv=argv, root=True, stdin=text.encode(), seconds=8, keep=_SQL_KEEP)

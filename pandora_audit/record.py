@@ -17,7 +17,7 @@ from pandora_audit.control import Control
 from pandora_audit.finding import Finding
 from pandora_audit.gather import Machine, Plan, unreached
 from pandora_audit.promises import Promises
-from pandora_audit.question import Answer, Answers, Question, Role, Shell, Wire
+from pandora_audit.question import Answer, Answers, Cause, Question, Role, Shell, Wire
 from pandora_audit.sitefile import SiteError
 from pandora_audit.target import Target
 from pandora_audit.version import VERSION
@@ -194,7 +194,10 @@ def replayed(plan: Plan) -> Machine:
 
 
 def _to_answer(row: dict[str, Any]) -> Answer:
-    answer = Answer(**{**row, "out": b"", "err": b""})
+    cause = Cause(row["cause"]) if row.get("cause") else None
+    if row.pop("unanswered", False):  # as records said it that know no causes
+        cause = Cause.UNANSWERED
+    answer = Answer(**{**row, "out": b"", "err": b"", "cause": cause})
     return replace(answer, out=_to_bytes(row["out"]), err=_to_bytes(row["err"]))
 
 

@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from pandora_audit.question import Answer, Answers, Ask, NotObserved, Role, places
+from pandora_audit.question import Answer, Answers, Ask, Cause, NotObserved, Role, places
 
 # Text of one question's standard error that is kept; the last bytes, since the reason stands at the end.
 _ERR_BYTES = 2000
@@ -420,46 +420,49 @@ def _answer(ask: Ask, frame: _Frame) -> Answer:
     if len(frame.err) > _ERR_BYTES - 8:  # the rest was "rc" and the status
         err = b"(cut) " + err
     frame = replace(frame, err=err.strip())
+    silence, cause = _silence(ask, frame)
     return Answer(
         key=ask.key,
         question=ask.text,
         status=frame.status,
         out=frame.out.removesuffix(_WHOLE)[: ask.limit],
         err=frame.err,
-        silence=_silence(ask, frame),
+        silence=silence,
+        cause=cause,
         seconds=max(0.0, round(frame.end - frame.begin, 2)),
     )
 
 
-def _silence(ask: Ask, frame: _Frame) -> str:
-    """Why this is no answer; empty when it is one."""
+def _silence(ask: Ask, frame: _Frame) -> tuple[str, Cause | None]:
+    """Why this is no answer, as a sentence and as what a fact may read in it; empty when it is one."""
     code, _, detail = frame.refused.partition(" ")
     status, said = frame.status, frame.err.decode("utf-8", "backslashreplace")
     if code == "missing":
-        return f"`{ask.argv[0]}` is not installed ({detail})"
+        return f"`{ask.argv[0]}` is not installed ({detail})", Cause.MISSING
     if code == "role":
-        return f"not asked: the machine does not play the role {ask.only_if}"
+        return f"not asked: the machine does not play the role {ask.only_if}", Cause.ROLE
     if code == "shell":
-        return f"not asked: the machine runs Windows, and `{ask.short}` is for Unix"
+        return f"not asked: the machine runs Windows, and `{ask.short}` is for Unix", Cause.SHELL
     if code == "unbounded":
-        return f"`{ask.short}` was not asked: the machine has no `timeout`, which would end it"
+        return f"`{ask.short}` was not asked: the machine has no `timeout`, which would end it", None
     if code == "all":
-        return f"`{ask.short}` is asked only of an account that may do everything as root"
+        return f"`{ask.short}` is asked only of an account that may do everything as root", Cause.PRIVILEGE
     if code == "password":
-        return f"only root may run `{ask.short}`, and sudo asks for a password that was not given"
+        return f"only root may run `{ask.short}`, and sudo asks for a password that was not given", Cause.PRIVILEGE
     if code:
         lets = "" if detail in (_FORBIDDEN, _LEFT_BEHIND) else "; --sudoers prints the line for it"
-        return f"only root may run `{ask.short}`: {detail or 'this account is not root'}{lets}"
+        return f"only root may run `{ask.short}`: {detail or 'this account is not root'}{lets}", Cause.PRIVILEGE
     if len(frame.out.removesuffix(_WHOLE)) > ask.limit:
-        return f"`{ask.short}` said more than {ask.limit} bytes"
+        return f"`{ask.short}` said more than {ask.limit} bytes", None
     if ask.root and status != 0 and re.match(r"sudo: |Sorry, ", said):
-        return f"sudo refused `{ask.short}`: {said.splitlines()[0][:300]}"
+        return f"sudo refused `{ask.short}`: {said.splitlines()[0][:300]}", Cause.PRIVILEGE
     if status in (124, 137):
-        return f"`{ask.short}` did not end within {ask.seconds} s"
+        return f"`{ask.short}` did not end within {ask.seconds} s", None
     if status in (126, 127) and ask.argv:
-        return f"`{ask.argv[0]}` could not be run: {said.splitlines()[-1][:300] if said else f'exit {status}'}"
+        why = said.splitlines()[-1][:300] if said else f"exit {status}"
+        return f"`{ask.argv[0]}` could not be run: {why}", Cause.FAILED
     if status is not None and 128 < status < 193:
-        return f"`{ask.short}` was ended by signal {status - 128}"
+        return f"`{ask.short}` was ended by signal {status - 128}", None
     if status is None or not frame.whole:
-        return f"`{ask.short}` was not heard to its end" + (" (its filter is for perl)" if ask.needs_perl else "")
-    return ""
+        return f"`{ask.short}` was not heard to its end" + (" (its filter is for perl)" if ask.needs_perl else ""), None
+    return "", None

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pandora_audit.formats import authorized_keys, glob, pam, sshd_config
+from pandora_audit.formats import authorized_keys, glob, pam, sshd_config, stat
 from pandora_audit.formats.authorized_keys import AuthorizedKey
 from pandora_audit.formats.sshd_config import Accounts, Block, Written
 from pandora_audit.question import Unreadable
@@ -460,3 +460,20 @@ def test_no_text_breaks_the_reading_of_pam(lines: Iterable[str]) -> None:
         account("\n".join(lines))
     except Unreadable:
         return
+
+
+@pytest.mark.parametrize(
+    ("line", "entry"),
+    [
+        ("640:root:apache:regular file:/a:b", stat.Entry(0o640, "root", "apache", 0, "regular file", "/a:b")),
+        ("1777:root:root:directory:/tmp", stat.Entry(0o1777, "root", "root", 0, "directory", "/tmp")),
+        (
+            "755:UNKNOWN:UNKNOWN:1700000000:directory:/a",
+            stat.Entry(0o755, "UNKNOWN", "UNKNOWN", 1700000000, "directory", "/a"),
+        ),
+        ("644:root:root:regular empty file:a", None),
+        ("stat: cannot statx '/a': No such file or directory", None),
+    ],
+)
+def test_what_stat_says_of_a_file(line: str, entry: stat.Entry | None) -> None:
+    assert list(stat.entries([line]).values()) == ([entry] if entry else [])

@@ -191,6 +191,7 @@ def test_secrets_of_rsyslog_stay_on_the_host(line: str) -> None:
         ("module_exec sudo journalctl -t sshd | grep SECRET", "module_exec journalctl"),
         ("module_exec journalctl -q", "module_exec journalctl"),
         ("module_exec mysql -pSECRET", ""),
+        ("module_name Logins", "module_name Logins"),
         ("  module_regexp /var/log/auth.log", "  module_regexp /var/log/auth.log"),
         ("#module_regexp /var/log/auth.log", ""),
         ("server_pwd SECRET", ""),

@@ -12,7 +12,7 @@ suffices  control = keys without which the rest of the answers still shows compl
 roles     the roles that were detected
 promises  what the site promised
 level     guide, hardened or strict
-answers   by key: out, err, status (0), silence, unanswered (of a probe); of the second trip too
+answers   by key: out, err, status (0), silence, cause (of the silence); of the second trip too
 expect    control = verdict, as in machines/ssh_server.toml
 observed  a control's observation or reason must contain this text
 """
@@ -29,7 +29,7 @@ from judging import SHORT, controls, judge, plan
 from pandora_audit.finding import Finding
 from pandora_audit.gather import Machine
 from pandora_audit.promises import Promises
-from pandora_audit.question import Answer, Answers, NotObserved, Role, Shell, Wire
+from pandora_audit.question import Answer, Answers, Cause, NotObserved, Role, Shell, Wire
 from pandora_audit.script import ROLES
 from pandora_audit.target import Target
 
@@ -92,8 +92,8 @@ def _answer(key: str, question: str, row: dict[str, Any]) -> Answer:
     out, err = (str(row.get(stream, "")).removesuffix("\n").encode() for stream in ("out", "err"))
     silence = str(row.get("silence", ""))
     status = None if silence else int(row.get("status", 0))
-    unanswered = bool(row.get("unanswered"))
-    return Answer(key=key, question=question, status=status, out=out, err=err, silence=silence, unanswered=unanswered)
+    cause = Cause(row["cause"]) if silence and "cause" in row else None
+    return Answer(key=key, question=question, status=status, out=out, err=err, silence=silence, cause=cause)
 
 
 CONTROLS = {row["tests"]: controls(*row["tests"]) for row in MACHINES.values()}

@@ -13,6 +13,8 @@ import running
 from running import Row, Run
 
 import lab
+from pandora_audit import record
+from pandora_audit.question import Answer, Cause
 
 BANNER = """
 printf 'Banner /etc/issue.net\\nPermitRootLogin no\\n' > /etc/ssh/sshd_config.d/00-site.conf
@@ -153,3 +155,15 @@ def test_a_question_that_the_record_lacks_is_not_assessed(told: Told, tmp_path: 
     assert rows["ssh.root-login"].verdict == "not assessed"
     assert "the record lacks" in rows["ssh.root-login"].observed
     assert rows["ssh.running-config"].verdict == "compliant"
+
+
+@pytest.mark.parametrize("cause", [None, *Cause])
+def test_a_record_keeps_why_nobody_answered(cause: Cause | None) -> None:
+    answer = Answer(key="k", question="q", silence="nobody answered", cause=cause)
+    assert record._to_answer(json.loads(json.dumps(record._from_answer(answer)))) == answer
+
+
+def test_a_record_that_knows_no_causes_is_read() -> None:
+    row = {"key": "k", "question": "q", "status": None, "out": "", "err": "", "silence": "s", "seconds": 0.0}
+    assert record._to_answer({**row, "unanswered": True}).cause is Cause.UNANSWERED
+    assert record._to_answer({**row, "unanswered": False}).cause is record._to_answer(row).cause is None

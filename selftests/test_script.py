@@ -23,7 +23,7 @@ import lab
 from pandora_audit import script
 from pandora_audit.gather import Plan
 from pandora_audit.promises import Promises
-from pandora_audit.question import PERL, Answers, Ask, NotObserved, Role, Shell
+from pandora_audit.question import PERL, Answers, Ask, Cause, NotObserved, Role, Shell
 from pandora_audit.target import Target
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the script is for Linux: it reads /proc/uptime")
@@ -224,6 +224,7 @@ def test_a_program_that_is_not_there_or_not_a_program(tmp_path: Path, shell: lis
     answers = asked([Ask(key=key, argv=argv) for key, argv in argvs.items()], shell)
     for key, argv in argvs.items():
         assert f"`{argv[0]}` could not be run" in answers[key].silence
+        assert answers[key].cause is Cause.FAILED
 
 
 # --- standard input ---
@@ -251,8 +252,10 @@ def test_every_question_reads_its_own_input_only(shell: list[str]) -> None:
     answers = asked(asks, shell)
     assert answers["one"].out == b"one\n\0\xff"
     assert answers["greedy"].text == ""
-    assert answers["role"].silence.startswith("not asked: the machine does not play the role console")
-    assert "is not installed" in answers["not-there"].silence or "only root" in answers["not-there"].silence
+    assert answers["role"].silence == "not asked: the machine does not play the role console"
+    assert answers["role"].cause is Cause.ROLE
+    assert answers["not-there"].cause in (Cause.MISSING, Cause.PRIVILEGE)
+    assert {answers[key].cause for key in ("one", "hangs", "floods")} == {None}
     assert answers["last"].text == "last"
     assert answers["none"].text == ""
 
@@ -356,7 +359,7 @@ def test_a_password_is_offered_once_and_a_refusal_stands(tmp_path: Path) -> None
     answers, calls = by_sudo(tmp_path, "sudo: no\nsudo: a password is required", "wrong")
     assert calls == ["-k -n -l", "-k -S -p  -l"]
     silence = "only root may run `cat /dev/null`: sudo: a password is required; --sudoers prints the line for it"
-    assert answers["a"].silence == silence
+    assert (answers["a"].silence, answers["a"].cause) == (silence, Cause.PRIVILEGE)
 
 
 @pytest.mark.parametrize("says", [f"{HEAD}    (root) NOPASSWD: {EXACT}\n", f"{HEAD}    (ALL) ALL\n", "sudo: no\n"])
@@ -368,6 +371,7 @@ def test_what_could_become_root_is_asked_only_of_who_is_root_anyway(says: str, t
     made = script.compose([Ask(key="a", argv=CAT, if_all=True)], marker=MARKER)
     answers = script.parse(raw(with_path(made, f"{folder}:/usr/bin:/bin")), made)
     assert answers["a"].silence == "`cat /dev/null` is asked only of an account that may do everything as root"
+    assert answers["a"].cause is Cause.PRIVILEGE
 
 
 def test_a_sudo_that_hangs_is_left_behind(tmp_path: Path) -> None:

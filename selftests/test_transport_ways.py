@@ -239,7 +239,7 @@ def test_a_jump_host_that_does_not_lead_somewhere_says_nothing_of_it(
             with pytest.raises(NotObserved, match="does not lead to"):
                 machine.dial(servers[1].port, 3)
             looked = _probe(Probe(key="p", kind=ProbeKind.PORT, port=servers[1].port), machine)
-            assert (looked.status, looked.unanswered) == (None, False)
+            assert (looked.status, looked.cause) == (None, None)
             assert "does not lead to" in looked.silence
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.formats import addresses, config_php
-from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question, Role, Unreadable
 from pandora_audit.questions import CONSOLE_CONFIG
@@ -27,11 +27,8 @@ class ConsoleDatabase(Fact):
         return (Ask(key=_CA, argv=("ls", "-L", path)),) if path.startswith("/") else ()
 
     @cached_property
-    def _config(self) -> dict[str, config_php.Value]:
-        answer = self.answers[CONSOLE_CONFIG.key]
-        text = answer.text
-        nothing_withheld(answer)
-        return dict(config_php.read(text))
+    def _config(self) -> Mapping[str, config_php.Value]:
+        return config_php.of(self.answers[CONSOLE_CONFIG.key])
 
     def _text(self, key: str) -> str:
         value = self._config.get(key)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from pandora_audit.fact import Fact
 from pandora_audit.facts.web_server import WebServer
-from pandora_audit.formats import config_php
+from pandora_audit.formats import config_php, stat
 from pandora_audit.formats.grep import nothing_withheld
+from pandora_audit.formats.stat import Entry
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Role
+from pandora_audit.question import Ask, Cause, NotObserved, Role
 from pandora_audit.questions import CONSOLE_CONFIG, CONSOLES
 from pandora_audit.verdict import NotApplicable
 
 _TREE = Ask(
     key="console-files",
-    argv=("find", "-H", *CONSOLES, "-maxdepth", "2", "-exec", "stat", "-c", "%a:%U:%G:%F:%n", "{}", "+"),
+    argv=("find", "-H", *CONSOLES, "-maxdepth", "2", "-exec", "stat", "-c", stat.SHAPE, "{}", "+"),
     root=True,
     only_if=Role.CONSOLE,
     limit=512 * 1024,
@@ -31,7 +31,7 @@ _TREE = Ask(
 )
 _ABOVE = Ask(
     key="console-folders",
-    argv=("stat", "-L", "-c", "%a:%U:%G:%F:%n", "/var/www", "/var/www/html", "/srv/www", "/srv/www/htdocs"),
+    argv=("stat", "-L", "-c", stat.SHAPE, "/var/www", "/var/www/html", "/srv/www", "/srv/www/htdocs"),
     only_if=Role.CONSOLE,
 )
 _ROTATION = Ask(
@@ -46,23 +46,6 @@ _WEB_USERS = {"www-data", "apache", "nginx", "wwwrun", "www", "root"}
 _MOST_KEPT = 3
 
 
-@dataclass(frozen=True)
-class _Entry:
-    mode: int
-    user: str
-    group: str
-    kind: str
-    path: str
-
-    @property
-    def others_read(self) -> bool:
-        return bool(self.mode & 0o004)
-
-    @property
-    def others_enter(self) -> bool:
-        return bool(self.mode & 0o001)
-
-
 class ConsoleFiles(Fact):
     """What lies in the console's folder."""
 
@@ -72,21 +55,19 @@ class ConsoleFiles(Fact):
     @property
     def is_absent(self) -> bool:
         """Whether there is no console here to look at."""
-        return "does not play the role" in self.answers[_TREE.key].silence
+        return self.answers[_TREE.key].cause is Cause.ROLE
 
     @cached_property
-    def _entries(self) -> dict[str, _Entry]:
+    def _entries(self) -> dict[str, Entry]:
         """By path. Raises NotObserved where not all of it was shown."""
         answer = self.answers[_TREE.key]
-        lines = answer.lines
+        found = stat.entries(answer.lines)
         nothing_withheld(answer)
-        rows = (re.fullmatch(r"([0-7]{1,4}):([^:]*):([^:]*):([^:]*):(/.*)", line) for line in lines)
-        found = {row[5]: _Entry(int(row[1], 8), row[2], row[3], row[4], row[5]) for row in rows if row}
         if not found:
             raise NotObserved("no file of the console was shown")
         return found
 
-    def _in_consoles(self, *names: str) -> Iterator[_Entry]:
+    def _in_consoles(self, *names: str) -> Iterator[Entry]:
         for console in CONSOLES:
             for name in names:
                 if entry := self._entries.get(f"{console}/{name}"):
@@ -95,12 +76,9 @@ class ConsoleFiles(Fact):
     # --- settings ---
 
     @cached_property
-    def config(self) -> dict[str, config_php.Value]:
+    def config(self) -> Mapping[str, config_php.Value]:
         """What config.php sets, but its secrets. Raises NotObserved."""
-        answer = self.answers[CONSOLE_CONFIG.key]
-        text = answer.text
-        nothing_withheld(answer)
-        return dict(config_php.read(text))
+        return config_php.of(self.answers[CONSOLE_CONFIG.key])
 
     @property
     def home_url(self) -> str:
@@ -148,15 +126,15 @@ class ConsoleFiles(Fact):
             said = []
             if entry.mode not in _MODES:
                 said.append(f"mode {entry.mode:o}")
-            if entry.user not in users:
-                said.append(f"owner {entry.user}")
+            if entry.owner not in users:
+                said.append(f"owner {entry.owner}")
             if entry.mode & 0o060 and entry.group not in users:
                 said.append(f"group {entry.group}")
             found += [
                 Offence(subject=entry.path, text=f"{entry.path} has {each}", layer="file", cause=entry.path)
                 for each in said
             ]
-        shown = ", ".join(f"{entry.mode:o} {entry.user}:{entry.group}" for entry in entries)
+        shown = ", ".join(f"{entry.mode:o} {entry.owner}:{entry.group}" for entry in entries)
         return Offences(found, f"config.php is {shown}")
 
     @property
@@ -180,15 +158,13 @@ class ConsoleFiles(Fact):
         ]
         if any(self._reached_by_others(entry.path) for entry in logs):
             found += self._rotations()
-        shown = ", ".join(sorted({f"{entry.mode:o} {entry.user}:{entry.group}" for entry in logs}))
+        shown = ", ".join(sorted({f"{entry.mode:o} {entry.owner}:{entry.group}" for entry in logs}))
         return Offences(found, f"audit.log is {shown}")
 
     def _reached_by_others(self, path: str) -> bool:
         """Whether every folder above a file lets others in. One that nobody shows is taken to."""
-        above = dict(self._entries)
-        for line in [] if self.answers[_ABOVE.key].silence else self.answers[_ABOVE.key].lines:
-            if row := re.fullmatch(r"([0-7]{1,4}):([^:]*):([^:]*):([^:]*):(/.*)", line):
-                above[row[5]] = _Entry(int(row[1], 8), row[2], row[3], row[4], row[5])
+        answer = self.answers[_ABOVE.key]
+        above = self._entries | stat.entries([] if answer.silence else answer.lines)
         folders = [path[:place] for place, letter in enumerate(path) if letter == "/" and place]
         return all(above[folder].others_enter for folder in folders if folder in above)
 

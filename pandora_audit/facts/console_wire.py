@@ -13,7 +13,7 @@ from pandora_audit.facts.console_files import ConsoleFiles
 from pandora_audit.facts.web_server import NOWHERE, PROCESSES, Visit, WebServer, exchanges, visits_question
 from pandora_audit.formats import http
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import NotObserved, Probe, ProbeKind, Question, Role, Unreadable
+from pandora_audit.question import Cause, NotObserved, Probe, ProbeKind, Question, Role, Unreadable
 from pandora_audit.verdict import NotApplicable, ToDecide
 
 _KEY = f"{PROCESSES.key}@console"
@@ -54,7 +54,7 @@ class _Look:
         elsewhere: whether the name led to another machine.
         exchange: the answers; None where the port is closed.
         silence: why there are none.
-        unanswered: whether that is because the port stayed silent.
+        cause: and what kind of silence that is.
     """
 
     secure: bool
@@ -64,7 +64,7 @@ class _Look:
     elsewhere: bool = False
     exchange: http.Exchange | None = None
     silence: str = ""
-    unanswered: bool = False
+    cause: Cause | None = None
 
     @property
     def responses(self) -> tuple[http.Response, ...]:
@@ -179,7 +179,7 @@ class ConsoleWire(Fact):
         for (name, port), probe in self._probes.items():
             answer, secure, named = self.answers[probe.key], probe.kind is ProbeKind.HTTPS, name == self._promised_host
             if answer.silence:
-                yield _Look(secure, port, True, named, silence=answer.silence, unanswered=answer.unanswered)
+                yield _Look(secure, port, True, named, silence=answer.silence, cause=answer.cause)
             elif answer.status == 1:
                 yield _Look(secure, port, True, named)
             else:
@@ -301,7 +301,7 @@ class ConsoleWire(Fact):
             if missed := [each for each in unheard if each.path in wanted]:
                 raise NotObserved(f"{missed[0].path} on port {look.port}: {missed[0].silence}")
             # Behind a proxy, that a filter keeps others from the plain port is what is wanted.
-            kept = self._is_behind_a_proxy and look.unanswered
+            kept = self._is_behind_a_proxy and look.cause is Cause.UNANSWERED
             if look.silence and not kept and self._may_listen(look.port):
                 if not self._sees_outside and any(each.port == look.port and each.exchange for each in plain):
                     continue

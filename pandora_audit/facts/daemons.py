@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pandora_audit.question import Answer, Ask, NotObserved, Role, Unreadable
+from pandora_audit.question import Answer, Ask, Cause, NotObserved, Role, Unreadable
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def arguments(words: list[str], program: str) -> list[str] | None:
 
 def units(answer: Answer) -> dict[str, dict[str, str]]:
     """The loaded units of ``systemctl show``, by their ids; none where there is no systemd. Raises NotObserved."""
-    if "could not be run" in answer.silence:
+    if answer.cause is Cause.FAILED:
         return {}
     blocks = (dict(re.findall(r"^(\w+)=(.*)$", block, re.M)) for block in re.split(r"\n\s*\n", answer.text))
     return {block["Id"]: block for block in blocks if block.get("LoadState") == "loaded" and "Id" in block}

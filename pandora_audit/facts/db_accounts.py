@@ -138,16 +138,15 @@ class DbAccounts(Fact):
     @cached_property
     def _own_schemas(self) -> frozenset[str]:
         """The schemas that hold Pandora's tables, and those that its files name."""
-        return frozenset(name for (name,) in self._mysql.view("schemas", 1)) | frozenset(
-            link.settings["dbname"] for link in self._link.local if "dbname" in link.settings
-        )
+        schemas = {name for (name,) in self._mysql.view("schemas", 1)}
+        return frozenset(schemas | {link.setting("dbname") for link in self._link.local} - {""})
 
     def _of_pandora(self, promised: Iterable[str]) -> list[_Account]:
         """Its accounts that can be entered: named by its files or the site, or allowed to write into its schemas.
 
         Raises ToDecide where none is known.
         """
-        named = {link.settings["dbuser"] for link in self._link.local if "dbuser" in link.settings} | set(promised)
+        named = {link.setting("dbuser") for link in self._link.local} - {""} | set(promised)
         if missing := sorted(named - {account.user for account in self._accounts}):
             raise NotObserved(
                 f"the database has no account {missing[0]}, which Pandora's files or audit_db_accounts name"

@@ -7,117 +7,70 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact
-from pandora_audit.formats import addresses
+from pandora_audit.formats import addresses, config_php, secret, server_conf
+from pandora_audit.formats.grep import nothing_withheld
+from pandora_audit.formats.secret import Secret
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Role
-from pandora_audit.questions import ADDRESSES
+from pandora_audit.question import PERL, Ask, Cause, NotObserved, Role, Unreadable
+from pandora_audit.questions import ADDRESSES, CONSOLE_CONFIG
 from pandora_audit.verdict import NotApplicable
 
-# What the code falls back to, the vendor's deployment scripts set, and the console's interface starts with.
-_PUBLISHED = ("pandora", "Pandor4!", "Pandor4_", "1234")
 _SHORTEST = 8
 # From here on two kinds of characters are enough: a long random number is no simple password.
 _LONG = 20
 
-# What is said of a password instead of it: first its length, then what is in it.
-_TRAITS = rf"""
-h
-s/./x/g
-s/^/dbpass length /p
-g
-s/^({"|".join(_PUBLISHED)})$/dbpass published/p
-g
-s/.*[a-z].*/dbpass lower/p
-g
-s/.*[A-Z].*/dbpass upper/p
-g
-s/.*[0-9].*/dbpass digit/p
-g
-s/.*[^A-Za-z0-9].*/dbpass symbol/p
-"""
+# Only root and the program itself may read the file. To judge a password takes its line, and sudoers can name no filter
+# that is safe and right: whoever is granted this can read the password, on the host, which it does not leave. Its owner
+# is not root: a link in its place is not followed.
 # The server's own grammar: a letter in the first column, and somewhere a word, one blank, and a character that its
 # expression knows; it passes over any other line. The last one counts.
-_SERVER_KEEP = rf"""
-s/[[:space:]]+$//
-/^[A-Za-z]/!d
-/[[:alnum:]_][[:space:]][[:alnum:]_./?&=)(!*@#%$~"'-]/!d
-/^(dbuser|dbname|dbhost|dbport|dbsslcafile)[[:space:]]/I{{
-p
-d
-}}
-/^dbpass[[:space:]]/I!d
-s/^dbpass[[:space:]]+//I
-{_TRAITS}"""
-_KEY = r"""^[[:space:]]*\$config[[:space:]]*\[[[:space:]]*["']KEY["'][[:space:]]*\][[:space:]]*=[[:space:]]*"""
-_PHP = _KEY.replace("KEY", "(dbuser|dbname|dbhost|dbport|dbsslcafile)")
-_PHP_PASSWORD = _KEY.replace("KEY", "dbpass")
-_CONSOLE_KEEP = rf"""
-s/\r$//
-s/\/\*.*\*\///
-/^[[:space:]]*\/\*/,/\*\//d
-/^[[:space:]]*(\/\/|#|\*)/d
-t first
-:first
-s/{_PHP}"([^"\\]*)"[[:space:]]*;.*/\1 \2/p
-s/{_PHP}'([^'\\]*)'[[:space:]]*;.*/\1 \2/p
-t
-/dbpass/!d
-s/{_PHP_PASSWORD}"(([^"\\]|\\.)*)"[[:space:]]*;.*/\1/
-t traits
-s/{_PHP_PASSWORD}'(([^'\\]|\\.)*)'[[:space:]]*;.*/\1/
-t traits
-s/.*/dbpass computed/p
-d
-:traits
-s/\\(["'\\$])/\1/g
-{_TRAITS}"""
-
-
-# Only root and the program itself may read these files. To judge a password takes its line, and sudoers can name no
-# filter that is safe and right: whoever is granted this can read the password, on the host, which it does not leave.
-# Their owners are not root: a link in their place is not followed.
-def _show(*paths: str) -> tuple[str, ...]:
-    return ("find", *paths, "-maxdepth", "0", "-type", "f", "-exec", "cat", "{}", "+")
-
-
-_SERVER_FILES = ("/etc/pandora/pandora_server.conf",)
-_CONSOLE_FILES = tuple(
-    f"{folder}/pandora_console/include/config.php" for folder in ("/var/www/html", "/var/www", "/srv/www/htdocs")
-)
 SERVER_CONF = Ask(
     key="pandora-server-database",
-    argv=_show(*_SERVER_FILES),
+    argv=("find", server_conf.MAIN, "-maxdepth", "0", "-type", "f", "-exec", "cat", "{}", "+"),
     root=True,
     only_if=Role.SERVER,
-    keep=_SERVER_KEEP,
-)
-CONSOLE_CONF = Ask(
-    key="pandora-console-database",
-    argv=_show(*_CONSOLE_FILES),
-    root=True,
-    only_if=Role.CONSOLE,
-    keep=_CONSOLE_KEEP,
+    keep=PERL
+    + secret.TRAITS
+    + r"""s/\s+\z//;
+next unless /^[A-Za-z]/ && m{\w\s[\w./?&=)(!*@#%\$~"'-]};
+print "$_\n" if /^(?:dbuser|dbname|dbhost|dbport|dbsslcafile)\s/i;
+print "dbpass " . traits("$1") . "\n" if /^dbpass\s+(.*)/i;
+""",
 )
 
 
 @dataclass(frozen=True)
 class Link:
-    """One file's way to the database: its settings, and what is known of the password."""
+    """One file's way to the database: what it sets as a constant, and what else only its program could tell."""
 
     file: str
     settings: Mapping[str, str]
-    traits: frozenset[str]
-    length: int
+    computed: frozenset[str] = frozenset()
+
+    def setting(self, name: str) -> str:
+        """What it sets; empty where it does not. Raises NotObserved for an expression."""
+        if name in self.computed:
+            raise NotObserved(f"{self.file} computes {name}, and was not run")
+        return self.settings.get(name, "")
+
+    @property
+    def password(self) -> Secret | None:
+        """What is told of the password; None where none is set. Raises NotObserved for an expression."""
+        told = self.setting("dbpass")
+        found = secret.read(told)
+        if told and not found:
+            raise Unreadable(f"the host did not tell what stands for the database password in {self.file}")
+        return found
 
     @property
     def host(self) -> str:
-        return self.settings.get("dbhost", "localhost").lower()
+        return self.setting("dbhost").lower() or "localhost"
 
 
 class DbLink(Fact):
     """The database accounts, names and passwords that server and console of this machine use."""
 
-    questions = (SERVER_CONF, CONSOLE_CONF, ADDRESSES)
+    questions = (SERVER_CONF, CONSOLE_CONFIG, ADDRESSES)
 
     @cached_property
     def links(self) -> tuple[Link, ...]:
@@ -125,19 +78,24 @@ class DbLink(Fact):
         return tuple(self._links())
 
     def _links(self) -> Iterator[Link]:
-        defaults = {"dbuser": "pandora", "dbname": "pandora", "dbhost": "localhost"}
-        for ask, files, given in ((SERVER_CONF, _SERVER_FILES, defaults), (CONSOLE_CONF, _CONSOLE_FILES, {})):
-            answer = self.answers[ask.key]
-            if "does not play the role" in answer.silence:
-                continue
-            lines = answer.lines
-            for complaint in answer.err.decode("utf-8", "backslashreplace").splitlines():
-                if "No such file" not in complaint:
-                    raise NotObserved(f"`{ask.short}` did not see everything: {complaint[:200]}")
-            name = files[0].rpartition("/")[2]
-            if not lines:
-                raise NotObserved(f"{name} was not read, or says nothing of a database; a link is not followed")
-            yield _link(name, lines, given)
+        server, console = self.answers[SERVER_CONF.key], self.answers[CONSOLE_CONFIG.key]
+        if server.cause is not Cause.ROLE:
+            words = [line.split(None, 1) for line in server.lines if line]
+            nothing_withheld(server)
+            if not words:
+                raise NotObserved(
+                    "pandora_server.conf was not read, or says nothing of a database; no link is followed"
+                )
+            written = {name.lower(): "".join(value).strip() for name, *value in words}
+            yield Link(
+                "pandora_server.conf", {"dbuser": "pandora", "dbname": "pandora", "dbhost": "localhost", **written}
+            )
+        if console.cause is not Cause.ROLE:
+            config = config_php.of(console)
+            if not any(name.startswith("db") for name in config):
+                raise NotObserved("config.php was not read, or says nothing of a database")
+            known = {name: value.text for name, value in config.items() if value.text is not None}
+            yield Link("config.php", known, frozenset(config.keys() - known.keys()))
 
     @cached_property
     def _addresses(self) -> addresses.Addresses:
@@ -165,42 +123,27 @@ class DbLink(Fact):
         """The files whose database password is published, short or simple."""
         if not self.links:
             raise NotApplicable("no file of Pandora FMS on this machine holds a database password")
-        found = []
+        found, lengths = [], []
         for link in self.links:
-            if "computed" in link.traits:
-                raise NotObserved(f"{link.file} computes the database password, and was not run")
-            if link.length < 0 and link.file == "config.php":
-                raise NotObserved(f"{link.file} was read, and sets no database password in a way that is understood")
-            if wrong := _weakness(link):
+            password = link.password
+            if password is None and link.file == "config.php":
+                raise NotObserved(f"{link.file} was read, and sets no database password")
+            if password:
+                lengths.append(f"{password.length} characters in {link.file}")
+            if wrong := _weakness(password):
                 found.append(
                     Offence(subject=link.file, text=f"the database password {wrong}", layer="file", cause=link.file)
                 )
-        lengths = ", ".join(f"{link.length} characters in {link.file}" for link in self.links)
-        return Offences(found, lengths)
+        return Offences(found, ", ".join(lengths))
 
 
-def _weakness(link: Link) -> str:
-    if link.length < 0:
+def _weakness(password: Secret | None) -> str:
+    if password is None:
         return "is not set, so that the one in the product's code holds"
-    if "published" in link.traits:
+    if password.published:
         return "is one that the vendor publishes"
-    if link.length < _SHORTEST:
-        return f"has {link.length} characters"
-    kinds = link.traits & {"lower", "upper", "digit", "symbol"}
-    if len(kinds) < (2 if link.length >= _LONG else 4):
-        return f"has {link.length} characters, all of them {' or '.join(sorted(kinds))}"
+    if password.length < _SHORTEST:
+        return f"has {password.length} characters"
+    if len(password.kinds) < (2 if password.length >= _LONG else 4):
+        return f"has {password.length} characters, all of them {' or '.join(sorted(password.kinds))}"
     return ""
-
-
-def _link(file: str, lines: list[str], defaults: Mapping[str, str]) -> Link:
-    settings, traits, length = dict(defaults), set[str](), -1
-    for line in filter(str.strip, lines):
-        name, *rest = line.split(None, 1)
-        name, value = name.lower(), "".join(rest).strip()
-        if name != "dbpass":
-            settings[name] = value
-        elif value.startswith("length"):
-            length, traits = value.count("x"), set()
-        else:
-            traits.add(value)
-    return Link(file, settings, frozenset(traits), length)

@@ -44,53 +44,17 @@ utf8::encode($value) if $is_utf8;
 print "$at:" . seal($value) . "\n";
 """,
 )
-# Of config.php what decides where statements, strings and comments begin and end, and what may change its settings;
-# every other word and every other key is an x, every string is empty but the one that is compared.
 _CONSOLE = Ask(
     key="console-passphrase",
     argv=("cat", "-", *(f"{console}/include/config.php" for console in CONSOLES)),
     root=True,
     stdin=sealed.LINE,
     only_if=Role.CONSOLE,
-    keep=PERL
-    + sealed.SEAL
-    + r"""BEGIN { $/ = undef }
-s/\A(?:[^\n]*\n)?(encryption_passphrase \w{16} \w{128})\n// and opens($1);
-sub lines { "\n" x ($_[0] =~ tr/\n//) }
-sub literal {
-    my ($quote, $text) = $_[0] =~ /^(.)(.*).$/s;
-    if ($quote eq "\x27") { $text =~ s/\\([\\\x27])/$1/g }
-    else {
-        (my $rest = $text) =~ s/\\[ntr\\\$"]//g;
-        return "NOT" if $rest =~ /\$[A-Za-z_{\x80-\xff]|\{\$|\\[0-7xuvef]/;
-        my %of = (n => "\n", t => "\t", r => "\r");
-        $text =~ s/\\([ntr\\\$"])/$of{$1} || $1/ge;
-    }
-    return "\"" . seal($text) . "\"" . lines($_[0]);
-}
-my $string = qr/"(?:\\.|[^"\\])*"|\x27(?:\\.|[^\x27\\])*\x27/s;
-s{
-    (/\*.*?(?:\*/|\z) | //[^\n]*?(?=\?>|\n|\z) | \#(?!\[)[^\n]*?(?=\?>|\n|\z))
-    | \b(?:include|require)(?:_once)?\b[^;]*?config_process[^;]*
-    | (\$config\s*\[\s*(?:"encryption_passphrase"|\x27encryption_passphrase\x27)\s*\]\s*)(?:(=\s*)($string))?
-    | \$config\s*\[\s*(?:"[^"\\\$\n]*"|\x27[^\x27\\\n]*\x27)(?=\s*\])()
-    | ($string)
-    | (<\?php|\?>|<<<|\$(?:config|GLOBALS)\b|\b(?i:unset|list|as)\b)
-    | ([\$\w]+)
-    | ([^\s;{}()\[\]=.?+&!<>-])
-}{
-    defined $1 ? lines($1)
-    : defined $4 ? "$2$3" . literal("$4")
-    : defined $2 ? $2
-    : defined $5 ? "\$config[\"x\""
-    : defined $6 ? "\"\"" . lines($6)
-    : defined $7 ? $7
-    : defined $8 ? "x"
-    : defined $9 ? ""
-    : "include \"config_process\""
-}gsex;
-print;
-""",
+    keep=config_php.keep(
+        hidden=_TOKEN,
+        stand="seal($_[0])",
+        perl=sealed.SEAL + r"s/\A(?:[^\n]*\n)?(encryption_passphrase \w{16} \w{128})\n// and opens($1);" + "\n",
+    ),
 )
 
 
@@ -145,10 +109,7 @@ class ConsolePassphrase(Fact):
 
     @cached_property
     def own(self) -> Passphrase:
-        answer = self.answers[_CONSOLE.key]
-        text = answer.text
-        nothing_withheld(answer)
-        value = config_php.read(text).get(_TOKEN)
+        value = config_php.of(self.answers[_CONSOLE.key]).get(_TOKEN)
         if value is None:
             return Passphrase(Sealed("", ""), "config.php")
         if value.text is None:

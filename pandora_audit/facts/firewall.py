@@ -13,7 +13,7 @@ from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.netfilter import Packet
 from pandora_audit.formats.units import Unit
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Answer, Ask, NotObserved, Probe, ProbeKind, Question
+from pandora_audit.question import Answer, Ask, Cause, NotObserved, Probe, ProbeKind, Question
 from pandora_audit.verdict import ToDecide
 
 _NFT = Ask(key="firewall", argv=("nft", "-j", "list", "ruleset"), root=True, limit=4 * 1024 * 1024)
@@ -142,7 +142,7 @@ class Firewall(Fact):
     def _is_absent(self) -> bool:
         """Whether there is no program of a filter here at all."""
         answers = [self.answers[question.key] for question in (_NFT, *_TABLES.values())]
-        return all("is not installed" in answer.silence for answer in answers) and not any(
+        return all(answer.cause is Cause.MISSING for answer in answers) and not any(
             unit.starts or unit.runs for unit in self._loaders.values()
         )
 
@@ -201,7 +201,9 @@ class Firewall(Fact):
             found += [] if firewall == "network" else self._filter()
         except NotObserved as fault:
             untold.append(fault)
-        untried = [answer for answer in self._tried.values() if answer.status is None and not answer.unanswered]
+        untried = [
+            answer for answer in self._tried.values() if answer.status is None and answer.cause is not Cause.UNANSWERED
+        ]
         if untried:
             untold.append(NotObserved(f"not every port was tried from outside: {untried[0].silence}"))
         if untold and not found:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.auth_log import JOURNAL, AuthLog
 from pandora_audit.facts.services import Services
+from pandora_audit.formats import agent_conf
+from pandora_audit.formats.agent_conf import AgentConf, Line, Module
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, Question
 from pandora_audit.questions import GROUP, PASSWD
@@ -24,7 +25,7 @@ s/^([^:]*:[0-9]+:[[:space:]]*module_(plugin|exec)[[:space:]]+)[^[:space:]]*\/([^
 /^[^:]*:[0-9]+:[[:space:]]*module_plugin[[:space:]]+grep_log/b whole
 s/^([^:]*:[0-9]+:[[:space:]]*module_(plugin|exec)[[:space:]]+[^[:space:]]+).*(\/var\/log\/[A-Za-z0-9._\/-]+).*/\1 \3/p
 s/^([^:]*:[0-9]+:[[:space:]]*module_(plugin|exec)[[:space:]]+)(.*[^[:alnum:]_.-])?(journalctl)[[:space:]].*/\1\4/p
-/^[^:]*:[0-9]+:[[:space:]]*module_(begin|end|disabled|type|regexp|logchannel)/p
+/^[^:]*:[0-9]+:[[:space:]]*module_(begin|end|name|disabled|type|regexp)/p
 /^[^:]*:[0-9]+:(include|[[:space:]]*server_ip)[[:space:]]/p
 d
 :whole
@@ -43,13 +44,6 @@ _PLUGINS = Ask(
 )
 
 
-@dataclass(frozen=True)
-class _Line:
-    where: str
-    keyword: str
-    value: str
-
-
 class LogWatch(Fact):
     """What the agent on this machine reads of its logs."""
 
@@ -57,12 +51,7 @@ class LogWatch(Fact):
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
-        found = {
-            posixpath.dirname(line.value) if re.search(r"[*?\[]", line.value) else line.value
-            for line in cls(seen)._own_lines
-            if line.keyword == "include"
-        }
-        places = sorted(place for place in found if re.fullmatch(r"/[\w./@+-]+", place))
+        places = [place for place in cls(seen)._main.places if re.fullmatch(r"/[\w./@+-]+", place)]
         further = (Ask(key=_INCLUDED, argv=(*_LINES, "-r", *places), root=True, keep=_KEEP),) if places else ()
         return (*AuthLog.then(seen), *further)
 
@@ -75,8 +64,12 @@ class LogWatch(Fact):
         return Services(self.seen)
 
     @cached_property
-    def _own_lines(self) -> tuple[_Line, ...]:
-        return tuple(_lines(self.answers[_MODULES.key].lines))
+    def _lines(self) -> list[Line]:
+        return agent_conf.lines(self.answers[_MODULES.key].lines)
+
+    @cached_property
+    def _main(self) -> AgentConf:
+        return agent_conf.read(self._lines)
 
     @cached_property
     def _is_installed(self) -> bool:
@@ -84,29 +77,14 @@ class LogWatch(Fact):
         return bool(answer.text) or answer.err.count(b"No such file") < len(_CONFIGS)
 
     @property
-    def _active_lines(self) -> Iterator[tuple[_Line, str]]:
-        """The lines of modules that are not disabled, each with its module's type."""
-        lines = self._own_lines
-        if any(line.keyword == "include" for line in lines):
-            lines = (*lines, *_lines(self.answers[_INCLUDED].lines))
-        block: list[_Line] | None = None
-        for line in lines:
-            if line.keyword == "module_begin":
-                block = []
-            elif line.keyword == "module_end":
-                said = {each.keyword: each.value for each in block or ()}
-                if said.get("module_disabled") != "1":
-                    yield from ((each, said.get("module_type", "")) for each in block or ())
-                block = None
-            elif block is not None:
-                block.append(line)
-            elif line.keyword == "module_plugin":
-                yield line, ""
+    def _modules(self) -> tuple[Module, ...]:
+        included = self.answers[_INCLUDED].lines if self._main.includes else []
+        return agent_conf.read(self._lines, agent_conf.lines(included)).modules
 
-    @cached_property
+    @property
     def server(self) -> str:
-        """The Pandora FMS server that the agent reports to; the last line counts."""
-        return next((line.value for line in reversed(self._own_lines) if line.keyword == "server_ip"), "localhost")
+        """The Pandora FMS server that the agent reports to."""
+        return self._main["server_ip"].value
 
     @cached_property
     def collected(self) -> tuple[str, ...]:
@@ -114,9 +92,9 @@ class LogWatch(Fact):
         if not self._is_installed:
             return ()
         return tuple(
-            line.where
-            for line, kind in self._active_lines
-            if kind == "log" and line.keyword == "module_regexp" and line.value in self._auth_log.active
+            module.where
+            for module in self._modules
+            if module.type == module.kind == "log" and module.parameters.strip() in self._auth_log.active
         )
 
     @cached_property
@@ -134,18 +112,18 @@ class LogWatch(Fact):
         if not active:
             text = "no security log is written that could be watched"
             return Offences([Offence(subject="security log", text=text, layer="process")], "")
-        watching = [line for line, _ in self._active_lines if _log_of(line, active)]
+        watching = [module for module in self._modules if _log_of(module, active)]
         if not watching:
             text = f"no module of the agent reads {' or '.join(active)}"
             return Offences([Offence(subject="agent", text=text, layer="next start", cause=self._config)], "")
-        found = [offence for line in watching for offence in self._blind(line)]
+        found = [offence for module in watching for offence in self._blind(module)]
         blind = found if len({offence.cause for offence in found}) == len(watching) else []
-        where = ", ".join(f"{_log_of(line, active)} by {line.where}" for line in watching)
+        where = ", ".join(f"{_log_of(module, active)} by {module.where}" for module in watching)
         return Offences((*blind, *self._stopped), f"the agent reads {where}")
 
     @property
     def _config(self) -> str:
-        return self._own_lines[0].where.rpartition(":")[0] if self._own_lines else _CONFIGS[0]
+        return self._lines[0].file if self._lines else _CONFIGS[0]
 
     @cached_property
     def _stopped(self) -> tuple[Offence, ...]:
@@ -157,17 +135,17 @@ class LogWatch(Fact):
             found.append(Offence(subject="agent", text="the agent is not started at the boot", layer="next start"))
         return tuple(found)
 
-    def _blind(self, line: _Line) -> Iterator[Offence]:
-        """Why a line that names the log does not read it."""
-        program = line.value.split()[0]
-        if line.keyword == "module_plugin" and program.startswith("grep_log") and program not in self._plugins:
+    def _blind(self, module: Module) -> Iterator[Offence]:
+        """Why a module that names the log does not read it."""
+        program = module.parameters.split()[0]
+        if module.kind == "plugin" and program.startswith("grep_log") and program not in self._plugins:
             text = f"{program} is not among the agent's plugins"
-            yield Offence(subject=program, text=text, layer="file", cause=line.where)
-        log = _log_of(line, self._auth_log.active)
+            yield Offence(subject=program, text=text, layer="file", cause=module.where)
+        log = _log_of(module, self._auth_log.active)
         for user in sorted(self._services.users("pandora_agent")):
             if not self._auth_log.is_open_to(log, user, self._groups(user)):
                 text = f"the agent runs as {user}, who may not read {log}"
-                yield Offence(subject=user, text=text, layer="process", cause=line.where)
+                yield Offence(subject=user, text=text, layer="process", cause=module.where)
 
     @cached_property
     def _plugins(self) -> frozenset[str]:
@@ -181,19 +159,9 @@ class LogWatch(Fact):
         return frozenset(row[0] for row in rows if user in row[3].split(",") or any(row[2] == each[3] for each in own))
 
 
-def _lines(lines: list[str]) -> Iterator[_Line]:
-    """The lines of the agent's configuration: a token, blanks, a value."""
-    for line in lines:
-        found = re.match(r"(/[^:]*):(\d{1,7}):\s*(\S+)(?:\s+(.*))?$", line)
-        if found:
-            yield _Line(f"{found[1]}:{found[2]}", found[3], (found[4] or "").strip())
-
-
-def _log_of(line: _Line, active: tuple[str, ...]) -> str:
-    """The security log that a line of a module reads; empty when it reads none."""
-    if line.keyword not in ("module_plugin", "module_exec", "module_regexp"):
-        return ""
-    words = [word.strip("\"'") for word in line.value.split()]
+def _log_of(module: Module, active: tuple[str, ...]) -> str:
+    """The security log that a module reads; empty when it reads none."""
+    words = [word.strip("\"'") for word in module.parameters.split()]
     if JOURNAL in active and {"journalctl", "journald"} & set(words):
         return JOURNAL
     return next((log for log in active if log in words), "")

@@ -20,16 +20,14 @@ from pandora_audit.formats.addresses import is_loopback
 from pandora_audit.formats.my_cnf import Option
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.promises import Promises
-from pandora_audit.question import Answer, Ask, NotObserved, Question, Role, Unreadable
+from pandora_audit.question import Answer, Ask, Cause, NotObserved, Question, Role, Unreadable
 from pandora_audit.questions import (
     HIDDEN_OPTIONS,
     NOBODY_ASKED_THE_DATABASE,
     TCP_LISTENERS,
     TCP_OWNERS,
     sql,
-    sql_as_root,
 )
-from pandora_audit.script import PRIVILEGE
 from pandora_audit.verdict import NotApplicable, ToDecide
 
 _SERVER = Ask(
@@ -146,10 +144,12 @@ class Mysql(Fact):
 
     @classmethod
     def first(cls, promises: Promises) -> tuple[Question, ...]:
+        if promises.db_options is None:
+            return cls.questions
         return (
             *cls.questions,
-            *sql(_VARIABLES, database_views.VARIABLES, promises.db_options),
-            *sql(_VIEWS, database_views.everything(None), promises.db_options),
+            sql(_VARIABLES, database_views.VARIABLES, promises.db_options),
+            sql(_VIEWS, database_views.everything(None), promises.db_options),
         )
 
     @classmethod
@@ -162,18 +162,17 @@ class Mysql(Fact):
     # --- asking the server ---
 
     def _as_root(self) -> Iterator[Ask]:
-        """The questions to the database, by root's socket, where no account was promised and root may do anything."""
-        if self.seen.promises.db_options is None and _is_free(self.seen):
-            yield sql_as_root(f"{_SERVER.key}@{_VARIABLES}", database_views.VARIABLES)
-            yield sql_as_root(f"{_SERVER.key}@{_VIEWS}", database_views.everything(self._dialect))
+        """The questions to the database, by root's socket, where no account was promised; each dialect has its own."""
+        if self.seen.promises.db_options is None:
+            yield sql(f"{_SERVER.key}@{_VARIABLES}", database_views.VARIABLES, None)
+            yield sql(f"{_SERVER.key}@{_VIEWS}", database_views.everything(self._dialect), None)
 
     def _told(self, key: str) -> Answer:
         """What the database answered. Raises NotObserved where nobody may ask it."""
-        if self.seen.promises.db_options is not None:
-            return self.answers[key]
-        if f"{_SERVER.key}@{key}" not in self.answers:
+        answer = self.answers[f"{_SERVER.key}@{key}" if self.seen.promises.db_options is None else key]
+        if answer.cause is Cause.PRIVILEGE:
             raise NotObserved(NOBODY_ASKED_THE_DATABASE)
-        return self.answers[f"{_SERVER.key}@{key}"]
+        return answer
 
     @cached_property
     def variables(self) -> Mapping[str, str]:
@@ -238,8 +237,8 @@ class Mysql(Fact):
             hidden = my_cnf.written(self._known, self._groups).unseen
         except NotObserved:
             return
-        if hidden and _is_free(self.seen):
-            yield Ask(key=_DEFAULTS_SHOWN, argv=("my_print_defaults", *sorted(self._groups)), root=True)
+        if hidden:
+            yield Ask(key=_DEFAULTS_SHOWN, argv=("my_print_defaults", *sorted(self._groups)), if_all=True)
 
     @cached_property
     def _written(self) -> tuple[Option, ...]:
@@ -758,11 +757,3 @@ def _complaint(answer: Answer) -> str:
     said = answer.err.decode("utf-8", "backslashreplace").strip().splitlines()
     errors = [line for line in said if line.startswith("ERROR")] or said or ["it said nothing more"]
     return errors[0][:300]
-
-
-def _is_free(seen: Seen) -> bool:
-    """Whether this account may do everything as root."""
-    answer = seen.answers[PRIVILEGE]
-    lines = [] if answer.silence else answer.lines
-    is_root = bool(lines) and lines[0].split()[1:2] == ["root"]
-    return is_root or any(line in ("ALL N", "ALL P") for line in lines)

@@ -10,10 +10,11 @@ from functools import cached_property
 from typing import ClassVar
 
 from pandora_audit.fact import Fact, Seen
-from pandora_audit.formats import agent_conf
+from pandora_audit.formats import agent_conf, stat
 from pandora_audit.formats.addresses import is_loopback
 from pandora_audit.formats.agent_conf import AgentConf, Module, Setting
 from pandora_audit.formats.grep import nothing_withheld
+from pandora_audit.formats.stat import Entry
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question, Role, Unreadable
 from pandora_audit.verdict import NotApplicable, ToDecide
@@ -74,7 +75,7 @@ _PROCESSES = Ask(
 s/^( *[0-9]+ +[0-9]+ +[0-9]+ +[^ ]+ +)(([^ ]*\/)?perl[0-9.]* +(-[^ ]+ +)*)?(([^ ]*\/)?pandora_agent( .*)?)$/\1\5/p
 """,
 )
-_STAT = ("stat", "-L", "-c", "%a:%U:%G:%Y:%F:%n")
+_STAT = ("stat", "-L", "-c", stat.WITH_TIME)
 _MODES = Ask(
     key="agent-modes",
     argv=(
@@ -128,35 +129,15 @@ class _Process:
     file: str
 
 
-@dataclass(frozen=True)
-class _Mode:
-    """Who may do what with a file."""
-
-    bits: int
-    owner: str
-    group: str
-    changed: int
-    kind: str
-    path: str
-
-    def alterable_by(self, owners: Collection[str]) -> str:
-        """Who else than these owners may alter it, as a phrase; empty for nobody."""
-        if self.owner not in owners:
-            return f"{self.path} belongs to {self.owner}"
-        if self.bits & 0o002 and not (self.bits & 0o1000 and self.kind == "directory"):
-            return f"{self.path} may be altered by everybody (mode {self.bits:o})"
-        if self.bits & 0o020 and self.group not in owners:
-            return f"{self.path} may be altered by the group {self.group} (mode {self.bits:o})"
-        return ""
-
-
-def _modes(lines: Iterable[str]) -> dict[str, _Mode]:
-    found = (re.fullmatch(r"([0-7]{1,5}):([^:]*):([^:]*):(\d{1,12}):([^:]*):(/.*)", line) for line in lines)
-    rows = (each.groups() for each in found if each)
-    return {
-        path: _Mode(int(bits, 8), owner, group, int(changed), kind, path)
-        for bits, owner, group, changed, kind, path in rows
-    }
+def _alterable(entry: Entry, owners: Collection[str]) -> str:
+    """Who else than these owners may alter it, as a phrase; empty for nobody."""
+    if entry.owner not in owners:
+        return f"{entry.path} belongs to {entry.owner}"
+    if entry.mode & 0o002 and not (entry.mode & 0o1000 and entry.kind == "directory"):
+        return f"{entry.path} may be altered by everybody (mode {entry.mode:o})"
+    if entry.mode & 0o020 and entry.group not in owners:
+        return f"{entry.path} may be altered by the group {entry.group} (mode {entry.mode:o})"
+    return ""
 
 
 class PandoraAgent(Fact):
@@ -170,7 +151,7 @@ class PandoraAgent(Fact):
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
         agent = cls(seen)
-        places = sorted({_place(each.value) for each in agent._main.includes if each.value.startswith("/")})
+        places = agent._main.places
         included = (_conf(f"{_CONF.key}@included", *places),) if places else ()
         temporal = agent._main["temporal"].value.rstrip("/")
         if temporal in (*_SPOOLS, *_SHARED) or not re.fullmatch(r"/[\w./@+-]+", temporal):
@@ -378,8 +359,8 @@ class PandoraAgent(Fact):
 
     # --- files ---
 
-    def _mode(self, path: str) -> _Mode:
-        found = _modes(self.answers[_MODES.key].lines).get(path)
+    def _mode(self, path: str) -> Entry:
+        found = stat.entries(self.answers[_MODES.key].lines).get(path)
         if found is None:
             raise NotObserved(f"the mode of {path} was not told")
         return found
@@ -388,16 +369,16 @@ class PandoraAgent(Fact):
     def readable_configuration(self) -> Offences:
         """Who reads the configuration, or alters it, besides its owner."""
         file, folder = self._mode(self.file), self._mode(self.file.rpartition("/")[0])
-        texts = [each.alterable_by(self._runs_as) for each in (file, folder)]
+        texts = [_alterable(each, self._runs_as) for each in (file, folder)]
         # What a link leads to lies elsewhere: the folder of the link keeps nobody out.
         is_linked = self.file in self.answers[_LINKS.key].lines
         if not is_linked:
             nothing_withheld(self.answers[_LINKS.key])
-        if file.bits & 0o004 and (is_linked or folder.bits & 0o001):
-            texts.append(f"{file.path} may be read by everybody (mode {file.bits:o})")
+        if file.others_read and (is_linked or folder.others_enter):
+            texts.append(f"{file.path} may be read by everybody (mode {file.mode:o})")
         return Offences(
             [Offence(subject=file.path, text=text, layer="file") for text in texts if text],
-            f"{file.path}: {file.owner}, mode {file.bits:o}",
+            f"{file.path}: {file.owner}, mode {file.mode:o}",
         )
 
     @cached_property
@@ -408,13 +389,13 @@ class PandoraAgent(Fact):
     @cached_property
     def alterable_code(self) -> Offences:
         """What the agent executes and others than root, or than the account that it runs as, may alter."""
-        entries: dict[str, _Mode] = {}
+        entries: dict[str, Entry] = {}
         for question in (_MODES, _CODE):
-            entries |= _modes(self.answers[question.key].lines)
+            entries |= stat.entries(self.answers[question.key].lines)
             nothing_withheld(self.answers[question.key])
         if not any(path in entries for path in _PROGRAMS):
             raise NotObserved(f"none of {', '.join(_PROGRAMS)} is there: the agent's programs lie elsewhere")
-        wrong = {path: text for path, each in entries.items() if (text := each.alterable_by(self._runs_as))}
+        wrong = {path: text for path, each in entries.items() if (text := _alterable(each, self._runs_as))}
         wrong = {path: text for path, text in wrong.items() if path not in _FILES}
         tops = {path: text for path, text in wrong.items() if not any(path.startswith(f"{other}/") for other in wrong)}
         found = (Offence(subject=path, text=text, layer="file") for path, text in sorted(tops.items()))
@@ -436,11 +417,11 @@ class PandoraAgent(Fact):
     def _others_enter(self, folder: str) -> bool:
         """Whether others may do anything in a folder: it and all above it have to let them."""
         answer = self.answers[_SPOOL.key if folder in _SPOOLS else f"{_SPOOL.key}@temporal"]
-        modes = _modes(answer.lines)
+        modes = stat.entries(answer.lines)
         if folder not in modes:
             raise NotObserved(f"the mode of {folder} was not told")
         above = [path for path in _above(folder) if path != folder]
-        if not modes[folder].bits & 0o007 or any(not modes[path].bits & 0o001 for path in above if path in modes):
+        if not modes[folder].mode & 0o007 or any(not modes[path].others_enter for path in above if path in modes):
             return False
         if missing := [path for path in above if path not in modes]:
             raise NotObserved(f"the mode of {missing[0]} was not told")
@@ -471,11 +452,6 @@ def plugin(module: Module) -> str:
     if module.kind != "plugin" or not words:
         return ""
     return words[1] if re.fullmatch(r"perl|python3?|ba?sh|env", words[0]) and len(words) > 1 else words[0]
-
-
-def _place(pattern: str) -> str:
-    """The folder that the files of a pattern lie in; the file itself where it is no pattern."""
-    return pattern.rpartition("/")[0] + "/" if set(pattern) & set("*?[{ ") else pattern
 
 
 def _started_with(command: str) -> str:

@@ -19,7 +19,7 @@ from pandora_audit.formats.addresses import is_loopback
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.promises import Promises
-from pandora_audit.question import Answer, Ask, NotObserved, Question, Role, Unreadable
+from pandora_audit.question import Answer, Ask, Cause, NotObserved, Question, Role, Unreadable
 from pandora_audit.questions import CONSOLES, NOBODY_ASKED_THE_DATABASE
 from pandora_audit.verdict import NotApplicable, ToDecide, UnmetEdition
 
@@ -196,9 +196,9 @@ class PandoraDatabase(Fact):
 
 def read_tables(answer: Answer, tables: Mapping[str, Table]) -> Tables:
     """The rows of every table. Raises NotApplicable on a machine from which nobody asks the database."""
-    if answer.silence.startswith("not asked"):
+    if answer.cause in (Cause.ROLE, Cause.SHELL):
         raise NotApplicable("the machine is not the database's, and audit_db_options names no way to it")
-    if answer.silence.endswith("everything as root"):
+    if answer.cause is Cause.PRIVILEGE:
         raise NotObserved(NOBODY_ASKED_THE_DATABASE)
     lines = [tuple(map(_plain, line.split("\t"))) for line in answer.lines]
     errors = answer.err.decode("utf-8", "backslashreplace").strip().splitlines()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts import daemons
 from pandora_audit.facts.daemons import Process
-from pandora_audit.formats import addresses, secret, server_conf
+from pandora_audit.formats import addresses, secret, server_conf, stat
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.server_conf import Configuration
 from pandora_audit.offence import Offence, Offences
@@ -439,9 +439,9 @@ class PandoraServer(Fact):
         for line in lines:
             if line.startswith("code "):
                 top = line[5:]
-            elif row := re.fullmatch(r"([0-7]{1,5}):([^:]+):([^:]+):[\w ]+:(/.*)", line):
-                for who in self._who_alters(int(row[1], 8), row[2], row[3]):
-                    groups.setdefault((top if row[4].startswith(top) else row[4], who), []).append(row[4])
+            for each in stat.entries([line]).values():
+                for who in self._who_alters(each.mode, each.owner, each.group):
+                    groups.setdefault((top if each.path.startswith(top) else each.path, who), []).append(each.path)
         for path, file in self._files.items():
             if path in (_FOLDER, _MORE, server_conf.MAIN):
                 for who in self._who_alters(file.mode, file.owner, file.group):

@@ -12,7 +12,7 @@ from pandora_audit.formats import glob, sshd_config
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.sshd_config import Accounts, Block, Circumstance, Line, Values
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Answer, Ask, NotObserved, Probe, ProbeKind, Question, Unreadable
+from pandora_audit.question import Answer, Ask, Cause, NotObserved, Probe, ProbeKind, Question, Unreadable
 from pandora_audit.questions import (
     ANYBODY,
     GROUP,
@@ -254,7 +254,7 @@ class Sshd(Fact):
     def _configured(self) -> Answer:
         """The daemon's own configuration. Raises NotApplicable where no SSH server is installed or runs."""
         answer = self.answers[SSHD_CONFIG.key]
-        if "is not installed" in answer.silence:
+        if answer.cause is Cause.MISSING:
             if not self._runs:
                 raise NotApplicable("no SSH server is installed, and none runs")
             raise NotObserved(f"an SSH server runs, but not that of OpenSSH: {answer.silence}")

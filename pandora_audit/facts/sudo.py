@@ -12,7 +12,7 @@ from pandora_audit.facts.accounts import Accounts
 from pandora_audit.formats import pam, sudoers
 from pandora_audit.formats.sudoers import Grant, Member, Members, Setting, Sudoers
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.question import Ask, NotObserved, Question, Unreadable
+from pandora_audit.question import Ask, Cause, NotObserved, Question, Unreadable
 from pandora_audit.questions import PAM
 from pandora_audit.verdict import NotApplicable, ToDecide
 
@@ -76,7 +76,7 @@ class Sudo(Fact):
     def rules(self) -> Sudoers:
         """The rules of the file. Raises NotObserved where sudo's own parser could not print them."""
         answer = self.answers[_RULES.key]
-        if "is not installed" in answer.silence and any("sudo-rs" in line for line in self._tools):
+        if answer.cause is Cause.MISSING and any("sudo-rs" in line for line in self._tools):
             raise NotObserved("sudo is sudo-rs here, which has no parser that prints its rules")
         return sudoers.read(answer.succeeded().text)
 

@@ -17,7 +17,7 @@ from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.tentacle_conf import Settings, Value
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.printable import one_line
-from pandora_audit.question import PERL, Answer, Ask, NotObserved, Probe, ProbeKind, Question, Role, Unreadable
+from pandora_audit.question import PERL, Answer, Ask, Cause, NotObserved, Probe, ProbeKind, Question, Role, Unreadable
 from pandora_audit.questions import TCP_OWNERS
 from pandora_audit.verdict import NotApplicable
 
@@ -554,7 +554,7 @@ class TentacleServer(Fact):
     def _filtered(self, port: int) -> bool:
         """Whether a firewall stands before the port. Raises NotObserved where its rules were not told."""
         asked = self.answers[_wire_key(port)]
-        if asked.status == 1 or asked.unanswered:
+        if asked.status == 1 or asked.cause is Cause.UNANSWERED:
             return True
         return not sources.open_to_everybody(self.answers[_RULES.key].succeeded().text, port)
 

@@ -62,10 +62,12 @@ class Module:
 
     Args:
         kind: exec, plugin, log, process or other.
+        type: its module_type; of log collection ``log``.
         parameters: the command, the plugin with its arguments, the log's path.
     """
 
     name: str = ""
+    type: str = ""
     kind: str
     parameters: str
     where: str
@@ -89,9 +91,19 @@ class AgentConf:
     commands: tuple[Setting, ...] = ()
     includes: tuple[Setting, ...] = ()
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where included files lie: the folder of a pattern, the file itself where it is none."""
+        patterns = (each.value for each in self.includes if each.value.startswith("/"))
+        return tuple(sorted({_place(pattern) for pattern in patterns}))
+
     def __getitem__(self, token: str) -> Setting:
         """The effective value of a token; empty for one that has no default."""
         return self.settings.get(token) or Setting(DEFAULTS.get(token, ""))
+
+
+def _place(pattern: str) -> str:
+    return pattern.rpartition("/")[0] + "/" if set(pattern) & set("*?[{ ") else pattern
 
 
 def lines(numbered: Iterable[str]) -> list[Line]:
@@ -142,6 +154,7 @@ def _as_read(text: str) -> str:
 @dataclass
 class _Block:
     name: str = ""
+    type: str = ""
     kind: str = ""
     parameters: str = ""
     disabled: bool = False
@@ -172,6 +185,8 @@ class _Reading:
             self.block.kind, self.block.parameters, self.block.where = _EXECUTED[keyword], value, line.where
         elif keyword == "module_name":
             self.block.name = value.strip()
+        elif keyword == "module_type":
+            self.block.type = value.strip()
         elif keyword == "module_disabled":
             self.block.disabled = re.match(r"\s*\+?0*1(\.0*)?(?![\d.])", value) is not None
         elif keyword == "file_collection" and value and not re.search(r"\.\.|/", value):
@@ -183,7 +198,9 @@ class _Reading:
         block, self.inside = self.block, False
         if block.kind and (block.name or block.kind == "plugin") and not block.disabled:
             self.modules.append(
-                Module(name=block.name, kind=block.kind, parameters=block.parameters, where=block.where)
+                Module(
+                    name=block.name, type=block.type, kind=block.kind, parameters=block.parameters, where=block.where
+                )
             )
 
 

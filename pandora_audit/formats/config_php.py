@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pandora_audit.question import Unreadable
+from pandora_audit.formats.grep import nothing_withheld
+from pandora_audit.question import PERL, Answer, Unreadable
 
 # In order: what is outside PHP, comments, strings, and single characters. Each alternative is linear.
 _TOKEN = re.compile(
@@ -32,7 +33,69 @@ _ASSIGNMENT = re.compile(r"=(?![=>])|(\.|\?\?|[-+*/%|&^]|\*\*|<<|>>)=|\+\+|--")
 # In such statements a variable is changed though no sign of it follows.
 _CHANGING = {"unset", "list", "as"}
 # A string in which nothing is put, and whose escapes are those that are known here.
-_PLAIN = re.compile(r"""(?:[^\\${]|\\[ntr\\$"]|\$(?![A-Za-z_{\x80-\uffff])|\{(?!\$))*""")
+_PLAIN = re.compile(r"""(?:[^\\${]|\\[ntr\\$"]|\$(?![A-Za-z_{\x80-\U0010ffff])|\{(?!\$))*""")
+
+
+# On the host: the tokens of the file, without comments and what stands outside PHP; the words and marks as they are.
+_KEEP = r"""
+BEGIN { undef $/ }
+sub lines { join "", $_[0] =~ /\n/g }
+sub constant {
+    my ($quote, $text) = $_[0] =~ /^(.)(.*).\z/s;
+    if ($quote eq "'") { $text =~ s/\\([\\'])/$1/g }
+    else {
+        (my $rest = $text) =~ s/\\[ntr\\\$"]//g;
+        return undef if $quote ne '"' || $rest =~ /\$[A-Za-z_{\x80-\xff]|\{\$|\\[0-7xuvef]/;
+        my %of = (n => "\n", t => "\t", r => "\r");
+        $text =~ s/\\([ntr\\\$"])/$of{$1} || $1/ge;
+    }
+    return $text;
+}
+my ($said, $runs) = ("", 0);
+while (/\G./gcs and pos() -= 1, 1) {
+    if (!$runs) {
+        /\G(?:.*?<\?(?:php(?=\s|\z)|=|(?!php))(?{ $runs = 1 })|.*)/gcsi;
+        $said .= lines($&) . ($runs ? "<?php " : "");
+    } elsif (/\G\?>/gc) {
+        $said .= "?>";
+        $runs = 0;
+    } elsif (m{\G(?:/\*.*?(?:\*/|\z)|(?://|\#(?!\[)).*?(?=\?>|\n|\z))}gcs) {
+        $said .= " " . lines($&);
+    } elsif (/\G(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`(?:\\.|[^`\\])*`|\d\w*(?:\.\w+)?)/gcs) {
+        my $it = $&;
+        my $key = $said =~ /\$config\s*\[\s*(["'])(\w+)\1\s*\]\s*=\s*\z/ ? $2 : "";
+        my $is_name = $said =~ /\$config\s*\[\s*\z/ && $it =~ /^.\w*.\z/;
+        my $is_end = $it =~ /config_process/ && $said =~ /\b(?:include|require)(?:_once)?\b[^;]*\z/i;
+        if ($key eq $hidden) {
+            my $value = constant($it);
+            $said .= (defined $value ? '"' . stand($value) . '"' : "computed") . lines($it);
+        } elsif ($is_name || $told{$key}) {
+            $said .= $it;
+        } else {
+            $said .= $is_end ? "'config_process.php'" : $it =~ /^\d/ ? 0 : "''" . lines($it);
+        }
+    } elsif (/\G(?:<<<|["'`])/gc) {
+        $said .= "<<<";
+        last;
+    } else {
+        /\G(?:\$?\w+|.)/gcs;
+        $said .= $&;
+    }
+}
+print $said;
+"""
+
+
+def keep(*told: str, hidden: str, stand: str, perl: str) -> str:
+    """A filter that runs on the host: of strings and numbers, what these keys are set to leaves it.
+
+    Args:
+        hidden: the key of whose value that leaves the host which stands for it.
+        stand: the expression that makes it of the value, ``$_[0]``.
+        perl: what defines that, and runs first.
+    """
+    keys = f"my ($hidden, %told) = ('{hidden}', map {{ $_ => 1 }} qw({' '.join(told)}));\n"
+    return f"{PERL}{perl}{keys}sub stand {{ {stand} }}" + _KEEP
 
 
 @dataclass(frozen=True)
@@ -48,6 +111,13 @@ class Value:
         if self.text is None:
             raise Unreadable(f"line {self.line} of config.php is an expression")
         return self.text not in ("", "0")
+
+
+def of(answer: Answer) -> Mapping[str, Value]:
+    """The keys that ``keep`` let through. Raises NotObserved where not all of the file was shown."""
+    text = answer.text
+    nothing_withheld(answer)
+    return read(text)
 
 
 def read(text: str) -> Mapping[str, Value]:

@@ -1,4 +1,4 @@
-"""What comes home instead of a secret: how long it is, and whether everybody knows it."""
+"""What comes home instead of a secret: how long it is, whether everybody knows it, and perhaps what is in it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ HIDE = (
     "((grep { $_ eq $s } qw(" + " ".join(PUBLISHED) + ')) ? "published" : "own") }\n'
 )
 """Perl for a filter on the host: what stands for a secret."""
+TRAITS = (
+    HIDE
+    + r"""sub traits {
+    my $s = shift;
+    my %kinds = (lower => qr/[a-z]/, upper => qr/[A-Z]/, digit => qr/[0-9]/, symbol => qr/[^A-Za-z0-9]/);
+    return join ":", hide($s), grep { $s =~ $kinds{$_} } sort keys %kinds;
+}
+"""
+)
+"""The same with the kinds of characters in it."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +34,10 @@ class Secret:
 
     length: int
     published: bool
+    kinds: frozenset[str] = frozenset()
 
 
 def read(text: str) -> Secret | None:
     """What the host told instead of a secret; None for anything else."""
-    found = re.fullmatch(r"secret:(\d{1,9}):(published|own)", text)
-    return Secret(int(found[1]), found[2] == "published") if found else None
+    found = re.fullmatch(r"secret:(\d{1,9}):(published|own)((?::[a-z]+)*)", text)
+    return Secret(int(found[1]), found[2] == "published", frozenset(found[3].split(":")[1:])) if found else None
