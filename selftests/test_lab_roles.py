@@ -42,6 +42,7 @@ LOGS = re.compile(
     r"/var/log/(journal/.*|(auth|syslog|messages|user|cron|sudo|daemon)(\.log)?|secure|lastlog|wtmp|wtmp\.?db|btmp)"
     r"|/var/lib/(wtmpdb|lastlog)/.*|/var/log/((apache2|nginx|httpd)/[a-z_.]+|mysql/error\.log|pandora/tentacle\.log)"
     r"|/var/log/(dnf(\.librepo|\.rpm)?|hawkey)\.log|/var/lib/rpm/rpmdb\.sqlite-(shm|wal)"
+    r"|/var/www/html/pandora_console/log/cron\.log"  # the console's own job, at some minutes
     r"|/var/lib/mysql/(#.*|.*\.(ibd|MA[DI])|(undo|ib)[a-z_0-9]*)"
 )
 # What sudo, sshd, Tentacle and databases say of whom they turn away. That no certificate came is no login.
