@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -18,6 +19,17 @@ class Look(Protocol):
     """Gives a fact of the host in hand; raises NotObserved or NotApplicable as the fact's role does."""
 
     def __call__(self, kind: type[F], /) -> F: ...
+
+
+@contextlib.contextmanager
+def noting(told: dict[str, Any], why: str) -> Iterator[None]:
+    """One part of a share: where nobody tells it, the reason stands under ``why``; where it is not there, nothing."""
+    try:
+        yield
+    except NotObserved as silent:
+        told[why] = silent.reason
+    except NotApplicable:
+        pass
 
 
 @dataclass(frozen=True, kw_only=True)

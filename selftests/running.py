@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import pytest
@@ -47,6 +47,30 @@ def run(*arguments: str | Path, cwd: Path = ROOT, prefix: Iterable[str] = (), **
         check=False,
     )
     return Run(done.returncode, done.stdout, done.stderr)
+
+
+def recorded(
+    folder: Path, name: str, *answers: dict[str, Any], roles: str = "database present /x", **head: Any
+) -> None:
+    """A record written by hand: of a machine that answered nothing but its role and these answers."""
+    folder.mkdir(exist_ok=True)
+    first = {
+        "schema": 1,
+        "host": name,
+        "asked_at": 1764000000.0,
+        "silence": "",
+        "wire": {},
+        "promised": None,
+        "groups": [],
+        "become": True,
+        "promises": {},
+        **head,
+    }
+    first_answer = {"key": "roles", "question": "roles", "out": roles}
+    rows = [
+        {"answer": {"status": 0, "err": "", "silence": "", "seconds": 0.0, **each}} for each in (first_answer, *answers)
+    ]
+    (folder / f"{name}.jsonl").write_text("".join(json.dumps(each) + "\n" for each in (first, *rows)))
 
 
 def terminal(out: str) -> set[Row]:

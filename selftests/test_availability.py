@@ -7,8 +7,8 @@ import pytest
 from pandora_audit.across import Share
 from pandora_audit.fact import Seen
 from pandora_audit.facts.tentacle_availability import AgentsServers, TentacleAvailability, _Told
-from pandora_audit.question import Answer, Answers, Role, Shell
-from pandora_audit.verdict import NotApplicable
+from pandora_audit.question import Answer, Answers, NotObserved, Role, Shell
+from pandora_audit.verdict import NotApplicable, ToDecide
 
 CONF = r"C:\Program Files\pandora_agent\pandora_agent.conf"
 
@@ -45,3 +45,17 @@ def test_the_agent_of_a_server_that_calls_it_goes_with_it() -> None:
     assert not TentacleAvailability(two).missing(("10.0.0.9",))
     other = node("three", "10.0.0.3", "10.0.0.1")
     assert "three calls 10.0.0.1 alone" in str(TentacleAvailability([*two, other]).missing(("10.0.0.9",)))
+
+
+def test_where_nobody_told_anything_there_is_nothing_to_decide() -> None:
+    silent = Share(host="one", roles=frozenset({Role.TENTACLE}), silence="no route")
+    with pytest.raises(NotObserved, match="one: no route"):
+        TentacleAvailability([silent]).missing(None)
+    with pytest.raises(ToDecide):
+        TentacleAvailability([silent, node("two", "10.0.0.2", "10.0.0.2")]).missing(None)
+
+
+def test_a_host_that_may_be_no_tentacle_is_not_the_only_one() -> None:
+    hidden = Share(host="one", hidden=frozenset({Role.TENTACLE}), silence="its roles are hidden")
+    with pytest.raises(NotObserved, match="hidden"):
+        TentacleAvailability([hidden]).missing(("10.0.0.9",))

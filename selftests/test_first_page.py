@@ -110,7 +110,12 @@ def test_a_page_without_findings_has_no_dead_links() -> None:
         text(audit(Finding(control=KNOWN["ssh.port"], host="a", word=Word.COMPLIANT))), create_parent=True
     )
     assert [each.get("href") for each in tree.cssselect(".tiles a[href]")] == ["#to-fix", "#met"]
-    assert "Nothing critical or high" in tree.text_content()
+    assert "Nothing critical or high was found." in tree.text_content()
+
+
+def test_what_was_not_assessed_is_told_beside_nothing_to_fix() -> None:
+    told = text(audit(Finding(control=KNOWN["ssh.port"], host="a", word=Word.NOT_ASSESSED, reason="no route")))
+    assert "Nothing critical or high was found; 1 not assessed." in told
 
 
 def test_an_old_table_of_releases_is_said() -> None:

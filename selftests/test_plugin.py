@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
@@ -71,21 +70,7 @@ def chapter(
 def machine(tmp_path: Path) -> str:
     """A recorded machine that answered nothing but its role, as --hosts takes it."""
     folder = tmp_path / "record"
-    folder.mkdir()
-    head = {
-        "schema": 1,
-        "host": "box",
-        "asked_at": 1764000000.0,
-        "silence": "",
-        "wire": {},
-        "promised": None,
-        "groups": [],
-        "become": True,
-        "promises": {},
-    }
-    roles = {"key": "roles", "question": "roles", "status": 0, "out": "server absent\nagent present /x", "err": ""}
-    answer = {**roles, "silence": "", "seconds": 0.0}
-    (folder / "box.jsonl").write_text(json.dumps(head) + "\n" + json.dumps({"answer": answer}) + "\n")
+    running.recorded(folder, "box", roles="server absent\nagent present /x")
     return f"--hosts=replay://{folder}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import time
 from collections.abc import Iterable
@@ -370,31 +369,12 @@ def test_long_lists_are_cut_and_counted() -> None:
 CHAPTER = "tests_agents"
 
 
-def recorded(folder: Path, name: str, *answers: dict[str, Any], role: str = "database", **head: Any) -> None:
-    folder.mkdir(exist_ok=True)
-    first = {
-        "schema": 1,
-        "host": name,
-        "asked_at": 1764000000.0,
-        "silence": "",
-        "wire": {},
-        "promised": None,
-        "groups": [],
-        "become": True,
-        "promises": {},
-        **head,
-    }
-    roles = {"key": "roles", "question": "roles", "out": f"{role} present /x"}
-    rows = [{"answer": {"status": 0, "err": "", "silence": "", "seconds": 0.0, **each}} for each in (roles, *answers)]
-    (folder / f"{name}.jsonl").write_text("".join(json.dumps(each) + "\n" for each in (first, *rows)))
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """A console whose database knows two agents of the inventory and one that is not there."""
     (question,) = PandoraRoster.first(Promises())
     out = row("web1") + "\n" + row("web2", "", "") + "\n" + row("kiosk1", "Kiosk &#x1b;[31m", "127.0.0.1") + "\n" + END
-    recorded(tmp_path / "record", "db1", {"key": "pandora-roster", "question": question.text, "out": out})
+    running.recorded(tmp_path / "record", "db1", {"key": "pandora-roster", "question": question.text, "out": out})
     (tmp_path / "site.yml").write_text(
         "all: {children: {agents: {hosts: {web1: {audit_method: none}, web2: {audit_method: none},"
         " web3: {audit_method: none}}}}}\n"
@@ -455,7 +435,7 @@ def test_a_console_that_is_no_record_of_one_machine_is_said(site: Path, folder: 
 
 
 def test_two_records_of_one_name_are_refused(site: Path) -> None:
-    recorded(site / "other", "db1")
+    running.recorded(site / "other", "db1")
     done = running.run(CHAPTER, f"--hosts=replay://{site / 'record'},replay://{site / 'other'}")
     assert done.status == 4
     assert re.search(r"names db1 twice: \S+/record/db1.jsonl and \S+/other/db1.jsonl", done.err)

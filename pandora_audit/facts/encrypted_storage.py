@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pandora_audit.across import Look, Share
+from pandora_audit.across import Look, Share, noting
 from pandora_audit.fact import Fact
 from pandora_audit.facts.pandora_console import PandoraConsole, Told
 from pandora_audit.facts.pandora_server import PandoraServer
@@ -148,19 +148,11 @@ class EncryptedStorage(PandoraConsole):
     @classmethod
     def share(cls, look: Look) -> _Told:
         found: dict[str, Any] = vars(cls.heard(look)).copy()
-        try:
+        with noting(found, "no_passphrase"):
             found["server"] = look(ServerPassphrases).all
             found["unread"] = look(ServerPassphrases).unread
-        except NotObserved as silent:
-            found["no_passphrase"] = silent.reason
-        except NotApplicable:
-            pass
-        try:
+        with noting(found, "no_passphrase"):
             found["console"] = (look(ConsolePassphrase).own,)
-        except NotObserved as silent:
-            found["no_passphrase"] = silent.reason
-        except NotApplicable:
-            pass
         return _Told(**found)
 
     @cached_property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pandora_audit.across import Look
+from pandora_audit.across import Look, noting
 from pandora_audit.facts.local_agent import LocalAgent, Reporting, Watched
 from pandora_audit.facts.pandora_console import PandoraConsole, Told
 from pandora_audit.offence import Offence, Offences
@@ -41,12 +41,8 @@ class MonitoringAlerts(PandoraConsole):
     @classmethod
     def share(cls, look: Look) -> _Told:
         found: dict[str, Any] = vars(cls.heard(look)).copy()
-        try:
+        with noting(found, "silent"):
             found["agent"] = look(LocalAgent).reporting
-        except NotObserved as silent:
-            found["silent"] = silent.reason
-        except NotApplicable:
-            pass
         return _Told(**found)
 
     @cached_property

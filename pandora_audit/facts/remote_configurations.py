@@ -6,9 +6,9 @@ import contextlib
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pandora_audit.across import Across, Look, Share
+from pandora_audit.across import Across, Look, Share, noting
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.pandora_agent import PandoraAgent
 from pandora_audit.facts.pandora_server import PandoraServer
@@ -75,8 +75,8 @@ class NamedAgent(Fact):
 class _Told:
     """What one host told: the files that it hands out, and the digest of its own agent's name; each with why not."""
 
-    files: frozenset[str] | None
-    digest: str
+    files: frozenset[str] | None = None
+    digest: str = ""
     no_files: str = ""
     no_digest: str = ""
     agents: tuple[Agent, ...] | None = None
@@ -90,25 +90,16 @@ class RemoteConfigurations(Across):
 
     @classmethod
     def share(cls, look: Look) -> _Told:
-        files, no_files, digest, no_digest = None, "", "", ""
-        try:
-            files = look(ServedConfigurations).digests
-        except NotObserved as silent:
-            no_files = silent.reason
-        except NotApplicable:
-            pass
-        try:
-            digest = look(NamedAgent).digest
-        except NotObserved as silent:
-            no_digest = silent.reason
-        except NotApplicable:
-            pass
-        agents: tuple[Agent, ...] | None = None
-        servers: tuple[str, ...] = ()
+        found: dict[str, Any] = {}
+        with noting(found, "no_files"):
+            found["files"] = look(ServedConfigurations).digests
+        with noting(found, "no_digest"):
+            found["digest"] = look(NamedAgent).digest
         with contextlib.suppress(NotObserved, NotApplicable):
             roster = look(PandoraRoster)
-            servers, agents = tuple(each.name for each in roster.components if each.kind == SERVER), roster.agents
-        return _Told(files, digest, no_files, no_digest, agents, servers)
+            servers = tuple(each.name for each in roster.components if each.kind == SERVER)
+            found |= {"servers": servers, "agents": roster.agents}
+        return _Told(**found)
 
     @cached_property
     def served(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
-from pandora_audit.across import Across, Look, Share
+from pandora_audit.across import Across, Look, Share, noting
 from pandora_audit.fact import Fact
 from pandora_audit.facts import tentacle
 from pandora_audit.facts.pandora_agent import PandoraAgent
@@ -117,20 +117,12 @@ class TentacleAvailability(Across):
     @classmethod
     def share(cls, look: Look) -> _Told:
         found: dict[str, Any] = {}
-        try:
+        with noting(found, "silent"):
             node = look(TentacleNode)
             found |= {"own": node.seen.wire.peer, "reached": node.reached}
             found["answers"] = node.answers_agents
-        except NotObserved as silent:
-            found["silent"] = silent.reason
-        except NotApplicable:
-            pass
-        try:
+        with noting(found, "silent"):
             found["called"] = look(AgentsServers).called
-        except NotObserved as silent:
-            found["silent"] = silent.reason
-        except NotApplicable:
-            pass
         return _Told(**found)
 
     @cached_property
@@ -152,6 +144,8 @@ class TentacleAvailability(Across):
         if promised is not None and not promised:
             raise NotApplicable("the site says that one server of Tentacle is enough")
         has_second = any(len(share.value.called) > 1 for share in self._agents)
+        if promised is None and not any(share.told for share in self._nodes):
+            self._all_told(())
         if promised is None and not (has_second and len(self._nodes) > 1):
             called = sorted({name for share in self._agents for name in share.value.called})
             raise ToDecide(
@@ -171,7 +165,7 @@ class TentacleAvailability(Across):
         for share in self._nodes:
             if share.told and share.value.answers is False:
                 yield Offence(subject=share.host, text=f"no tentacle_server runs on {share.host}", layer="process")
-        if len(self._nodes) == 1:
+        if len(self._nodes) == 1 and Role.TENTACLE in self._nodes[0].roles:
             host = self._nodes[0].host
             yield Offence(subject=host, text=f"{host} is the only server of Tentacle")
 

@@ -110,7 +110,7 @@ def summary(audit: Audit, today: datetime.date) -> Iterator[str]:
     notes = terminal.notes(audit, today)
     if notes:
         yield f"<h3>Notes</h3><ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>"
-    yield _section("bad", "to-fix", "To fix today", *_to_fix(own, left))
+    yield _section("bad", "to-fix", "To fix today", *_to_fix(own, left, audit.counts()[Word.NOT_ASSESSED]))
     if left:
         told = f"{worklist.headline(left)}, found exactly as the vendor's scripts and packages leave them"
         origin = f"<p><small>As of {installer.as_of()}; {escape(installer.source())}.</small></p>"
@@ -160,12 +160,14 @@ def _section(kind: str, place: str, title: str, *parts: str) -> str:
     return f'<section class="{kind}" id="{place}"><h2>{escape(title)}</h2>{"".join(parts)}</section>'
 
 
-def _to_fix(own: Sequence[Change], left: Sequence[Change]) -> Iterator[str]:
+def _to_fix(own: Sequence[Change], left: Sequence[Change], unseen: int) -> Iterator[str]:
     urgent = [each for each in own if each.is_urgent]
     if urgent:
         yield f"<p>{escape(worklist.headline(urgent))}, in the order in which to do them.</p>"
     else:
-        yield "<p>Nothing critical or high was found but what the installer left.</p>"
+        beside = " but what the installer left" if left else ""
+        silent = f"; {unseen} not assessed" if unseen else ""
+        yield f"<p>Nothing critical or high was found{beside}{silent}.</p>"
     for change in left:
         if change.severity is Severity.CRITICAL:
             below = f'<a href="#as-installed">{change.number}. {escape(change.title)}</a>'
