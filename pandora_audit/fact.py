@@ -53,7 +53,8 @@ class Fact:
     when nobody answered what it reads. Its name, in snake case, is what tests ask for.
 
     Where Windows answers other questions, ``class OnWindows(Component, windows=True)`` reads those: the same
-    component under the same name, for the same tests.
+    component under the same name, for the same tests. ``registered=False`` is for a form that the audit itself puts
+    in its base's place: no test asks for it, and no machine is asked for its sake.
     """
 
     questions: ClassVar[tuple[Question, ...]] = ()
@@ -68,10 +69,10 @@ class Fact:
         self.seen = seen
         self.answers = seen.answers
 
-    def __init_subclass__(cls, *, windows: bool = False) -> None:
+    def __init_subclass__(cls, *, windows: bool = False, registered: bool = True) -> None:
         if windows:
             cls.__base__.on_windows = cls  # type: ignore[union-attr]
-        else:
+        elif registered:
             cls._called, cls.on_windows = snake_case(cls.__name__), None
             FACTS[cls._called] = cls
 

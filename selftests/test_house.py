@@ -13,7 +13,7 @@ from judging import controls
 
 from pandora_audit import cli, norms
 from pandora_audit.fact import known_facts
-from pandora_audit.gather import Plan
+from pandora_audit.gather import Machine, Plan, further
 from pandora_audit.promises import KINDS, Promises
 from pandora_audit.target import Target
 
@@ -131,7 +131,9 @@ def test_every_promise_that_a_control_reads_is_declared_and_the_other_way_round(
 @pytest.mark.parametrize("given", [{}, {"db_options": ("/a", "x"), "console_url": ("https://a/", "x")}])
 def test_no_two_questions_of_all_facts_share_a_key(given: dict[str, tuple[str, str]]) -> None:
     target = Target(name="x", address="x", promises=Promises.read(given))
-    assert Plan(target, frozenset(known_facts().values())).questions
+    plan = Plan(target, frozenset(known_facts().values()))
+    assert plan.questions
+    assert further(plan.kinds, Machine(target=target)), "the second trip of a machine that answered nothing"
 
 
 def test_norms_name_controls_that_exist() -> None:

@@ -176,7 +176,7 @@ class RemoteConfigurations(Across):
 _REPORTS_WITHIN_DAYS = 1
 
 
-class AgentFromServer(PandoraAgent):
+class AgentFromServer(PandoraAgent, registered=False):
     """The agent of an EndPoint that is not entered, as far as its server and the database tell of it."""
 
     def __init__(self, configurations: RemoteConfigurations, target: Target) -> None:
