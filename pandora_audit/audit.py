@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from pandora_audit import attestations, endpoints, exceptions, finding
 from pandora_audit.across import Across, F, Share, known_across
@@ -16,14 +16,14 @@ from pandora_audit.attestations import Attestation
 from pandora_audit.control import VERDICTS, Control, Duty, Severity, Subject
 from pandora_audit.coverage import Coverage, Host
 from pandora_audit.exceptions import Leftover, SiteException
-from pandora_audit.fact import Fact, known_facts
+from pandora_audit.fact import known_facts
 from pandora_audit.facts.pandora_agent import PandoraAgent
 from pandora_audit.facts.remote_configurations import AgentFromServer, RemoteConfigurations
 from pandora_audit.facts.roster import Estate, PandoraRoster, Told
 from pandora_audit.finding import Finding
 from pandora_audit.gather import Gathering, Machine, Plan, ask_machine, unreached
 from pandora_audit.promises import PREFIX, Promises
-from pandora_audit.question import Answer, NotObserved, Role, Shell
+from pandora_audit.question import Answer, Answers, NotObserved, Role, Shell
 from pandora_audit.record import Recorder, replayed
 from pandora_audit.sitefile import SiteError
 from pandora_audit.target import Target
@@ -100,6 +100,8 @@ class Audit:
     deployment: Target | None = None
     asked_at: float = 0.0
     partial: str = ""
+    _arguments: dict[str, object] = field(default_factory=dict)
+    _read: Mapping[str, Answer] = field(default_factory=dict)
 
     # --- before anybody connects ---
 
@@ -251,8 +253,21 @@ class Audit:
 
     # --- concluding ---
 
-    def conclude(self, control: Control, arguments: Mapping[str, object], raised: BaseException | None) -> Finding:
-        found = finding.conclude(control, self._subject, arguments, raised, self.exceptions, self._day)
+    def call(self, control: Control) -> None:
+        """Hold what is in hand to a control. Raises what the control raises; ``conclude`` takes it from there."""
+        self._arguments, self._read = {}, {}
+        self.in_scope(control)
+        for name in control.needs:
+            self._arguments[name] = self.lookup(name, control)
+        answers = self.machine.answers if self.machine else Answers()
+        with answers.reading() as self._read:
+            control.test(**self._arguments)
+
+    def conclude(self, control: Control, raised: BaseException | None) -> Finding:
+        """The finding of the control that was called last, with what it raised."""
+        found = finding.conclude(
+            control, self._subject, self._arguments, raised, self.exceptions, self._day, self._evidence()
+        )
         if found.word is Word.TO_DECIDE:
             found = dataclasses.replace(found, reason=found.reason + self._drafts(found.reason))
         if not control.attestable or found.word not in (Word.NOT_COMPLIANT, Word.TO_DECIDE):
@@ -260,6 +275,11 @@ class Audit:
         held = attestations.current(self.attestations, control.id, self._subject, self._day)
         beside = f"{held}; without it: {found.told}"
         return dataclasses.replace(found, word=Word.ATTESTED, reason=beside, observed="") if held else found
+
+    def _evidence(self) -> tuple[Answer, ...]:
+        """The answers that the control in hand read: of the machine, or of the hosts that told its deployment."""
+        told = [each for each in self._arguments.values() if isinstance(each, Across | AgentFromServer)]
+        return (*self._read.values(), *dict.fromkeys(answer for each in told for answer in each.evidence()))
 
     def _drafts(self, reason: str) -> str:
         """Where the inventory holds drafts of the promises that a reason names."""
@@ -397,24 +417,22 @@ def _silent(target: Target, silence: str) -> Share:
 
 def _share(kind: type[Across], machine: Machine, known: Share) -> Share:
     """What one machine contributes to a fact of its deployment."""
-    read: list[Fact] = []
 
     def look(fact: type[F], /) -> F:
-        read.append(machine.fact(fact))
-        return cast(F, read[-1])
-
-    def evidence() -> tuple[Answer, ...]:
-        answers = {answer.key: answer for fact in read for answer in fact.evidence()}
-        return tuple(dataclasses.replace(each, question=f"{known.host}: {each.question}") for each in answers.values())
+        return cast(F, machine.fact(fact))
 
     if known.silence:
         return known
-    try:
-        return dataclasses.replace(known, value=kind.share(look), evidence=evidence())
-    except NotObserved as silent:
-        return dataclasses.replace(known, silence=silent.reason, evidence=evidence())
-    except NotApplicable as absent:
-        return dataclasses.replace(known, absent=str(absent))
+    told: dict[str, Any] = {}
+    with machine.answers.reading() as read:
+        try:
+            told["value"] = kind.share(look)
+        except NotObserved as silent:
+            told["silence"] = silent.reason
+        except NotApplicable as absent:
+            told["absent"] = str(absent)
+    evidence = (dataclasses.replace(each, question=f"{known.host}: {each.question}") for each in read.values())
+    return dataclasses.replace(known, evidence=tuple(evidence), **told)
 
 
 def unknown_words(control: Control) -> list[str]:

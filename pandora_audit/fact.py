@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cache
-from typing import ClassVar
+from functools import cache, cached_property
+from typing import Any, ClassVar
 
 from pandora_audit.baseline import Section
 from pandora_audit.promises import Promises
@@ -46,6 +46,28 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
+class _Reading:
+    """A property of a fact that is worked out once, and remembers which answers it was made of.
+
+    Whoever uses it has read those, first or second: evidence does not depend on who came first.
+    """
+
+    def __init__(self, made: cached_property[Any]) -> None:
+        self._work_out, self.__doc__ = made.func, made.__doc__
+
+    def __get__(self, fact: Fact | None, kind: type[Fact]) -> Any:
+        if fact is None:
+            return self
+        if self in fact.read:
+            value, read = fact.read[self]
+            fact.answers.was_read(read)
+        else:
+            with fact.answers.reading() as read:
+                value = self._work_out(fact)
+            fact.read[self] = value, read
+        return value
+
+
 class Fact:
     """One component of a machine, in the words of its administrator.
 
@@ -68,8 +90,12 @@ class Fact:
     def __init__(self, seen: Seen) -> None:
         self.seen = seen
         self.answers = seen.answers
+        self.read: dict[_Reading, tuple[Any, Mapping[str, Answer]]] = {}
 
     def __init_subclass__(cls, *, windows: bool = False, registered: bool = True) -> None:
+        for name, made in [*vars(cls).items()]:
+            if isinstance(made, cached_property):
+                setattr(cls, name, _Reading(made))
         if windows:
             cls.__base__.on_windows = cls  # type: ignore[union-attr]
         elif registered:
@@ -98,13 +124,6 @@ class Fact:
     def proposal(self) -> Section:
         """What is on the machine now, as its section of a baseline would accept it. Raises NotObserved."""
         raise NotImplementedError
-
-    def evidence(self) -> tuple[Answer, ...]:
-        """The answers that this fact reads, for reports; of the second trip those that were given."""
-        keys = [question.key for question in self.first(self.seen.promises)]
-        prefixes = tuple(f"{key}@" for key in keys)
-        later = [key for key in self.answers if key.startswith(prefixes)]
-        return tuple(self.answers[key] for key in (*keys, *later))
 
     def __repr__(self) -> str:
         return f"<{self.fact_name()}>"

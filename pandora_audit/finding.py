@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from pandora_audit import exceptions
-from pandora_audit.across import Across
 from pandora_audit.control import Control
 from pandora_audit.exceptions import SiteException
-from pandora_audit.fact import Fact
 from pandora_audit.offence import Offences
 from pandora_audit.question import Answer, NotObserved
 from pandora_audit.verdict import Attested, NotApplicable, ToDecide, UnmetEdition, Word
@@ -35,7 +33,7 @@ class Finding:
         causes: the files and lines that decided, where they are known of every offender.
         offences: what was wrong, one by one, without its place.
         accepted: the site's exceptions that cover all of them.
-        evidence: the answers of the facts that the control read.
+        evidence: the answers that the control read, in the order in which it read them.
         fault: whether the reason is a fault of the control or of this program, not of the machine.
     """
 
@@ -69,15 +67,15 @@ def conclude(
     raised: BaseException | None,
     site: Iterable[SiteException],
     today: datetime.date,
+    evidence: Iterable[Answer] = (),
 ) -> Finding:
     """The finding of a control that ended so: with nothing raised, or with what it raised.
 
     Args:
         arguments: what the control was called with, as far as it could be looked up.
         site: the exceptions of the site; those in force on the day turn a failure into an accepted risk.
+        evidence: the answers that it read.
     """
-    facts = [value for value in arguments.values() if isinstance(value, Fact | Across)]
-    evidence = {(answer.key, answer.question): answer for fact in facts for answer in fact.evidence()}
     expected, seen = _assertion(control, arguments, raised)
     word, reason = _word(raised)
     subjects: frozenset[str] = frozenset()
@@ -102,7 +100,7 @@ def conclude(
         causes=causes,
         offences=offences,
         accepted=accepted,
-        evidence=tuple(evidence.values()),
+        evidence=tuple(evidence),
         fault=word is Word.NOT_ASSESSED and not isinstance(raised, NotObserved),
     )
 

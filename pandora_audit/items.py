@@ -30,17 +30,12 @@ class ControlItem(pytest.Item):
         self.control = control
         self.target = target
         self.audit = audit
-        self.arguments: dict[str, object] = {}
         self.extra_keyword_matches |= {control.id, control.chapter, target.name, *target.groups}
         self.add_marker(str(control.severity))
         self.add_marker(control.chapter)
 
     def runtest(self) -> None:
-        self.arguments = {}
-        self.audit.in_scope(self.control)
-        for name in self.control.needs:
-            self.arguments[name] = self.audit.lookup(name, self.control)
-        self.control.test(**self.arguments)
+        self.audit.call(self.control)
 
     def reportinfo(self) -> tuple[Any, int, str]:
         code = self.control.test.__code__
@@ -56,7 +51,7 @@ def run(item: ControlItem) -> None:
     hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     began = time.time()
     call = pytest.CallInfo.from_call(item.runtest, when="call", reraise=(pytest.exit.Exception, KeyboardInterrupt))
-    found = item.audit.conclude(item.control, item.arguments, call.excinfo.value if call.excinfo else None)
+    found = item.audit.conclude(item.control, call.excinfo.value if call.excinfo else None)
     report = _report(item, found, call)
     hook.pytest_runtest_logreport(report=report)
     worth_a_look = found.fault or found.word.is_finding

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
@@ -262,9 +263,27 @@ class Answers(Mapping[str, Answer]):
 
     def __init__(self, answers: Mapping[str, Answer] | None = None) -> None:
         self._answers = dict(answers or {})
+        self._readers: list[dict[str, Answer]] = []
+
+    @contextmanager
+    def reading(self) -> Iterator[dict[str, Answer]]:
+        """What is read meanwhile, by key, in the order in which it was read first."""
+        read: dict[str, Answer] = {}
+        self._readers.append(read)
+        try:
+            yield read
+        finally:
+            self._readers.pop()
+
+    def was_read(self, read: Mapping[str, Answer]) -> None:
+        """Note that these are read again, by what remembers what it made of them."""
+        for reader in self._readers:
+            reader.update(read)
 
     def __getitem__(self, key: str) -> Answer:
         known = self._answers.get(key)
+        if known and self._readers:
+            self.was_read({key: known})
         return known or Answer(key=key, question=key, silence=f"the question {key!r} was not asked")
 
     def __contains__(self, key: object) -> bool:

@@ -96,13 +96,9 @@ def judge_deployment(machines: Iterable[Machine], control: Control) -> Finding:
 
 
 def _conclude(audit: Audit, control: Control) -> Finding:
-    arguments: dict[str, object] = {}
     raised: BaseException | None = None
     try:
-        audit.in_scope(control)
-        for name in control.needs:
-            arguments[name] = audit.lookup(name, control)
-        control.test(**arguments)
+        audit.call(control)
     except Exception as error:  # noqa: BLE001  (whatever a control raises is part of its finding)
         raised = error
-    return audit.conclude(control, arguments, raised)
+    return audit.conclude(control, raised)
