@@ -7,7 +7,7 @@ import hmac
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pandora_audit.facts import encrypted_storage
@@ -52,6 +52,7 @@ def test_a_string_of_php_is_sealed_as_php_reads_it(secret: str, quote: str) -> N
 @settings(max_examples=30, deadline=None)
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=4, max_size=30))
 def test_nothing_else_of_the_file_comes_home(secret: str) -> None:
+    assume("?>" not in secret)  # that ends a comment, and PHP with it
     quoted = "'" + secret.replace("\\", "\\\\").replace("'", "\\'") + "'"
     said = console(f"<?php\n// {secret}\n$config['dbpass'] = {quoted};\n$config['encryption_passphrase'] = 'a';\n")
     assert stands_for("a") in said
