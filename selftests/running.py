@@ -133,7 +133,7 @@ def dom(page: Path, profile: Path) -> set[Row]:
         ],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
         check=True,
     )
     tree = html.document_fromstring(done.stdout)

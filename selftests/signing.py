@@ -65,7 +65,7 @@ class Authority:
         self._openssl("req", "-x509", *_KEY, "-keyout", "ca.key", "-out", "ca.pem", "-days", "30", *subject)
 
     def _openssl(self, *argv: str) -> None:
-        done = subprocess.run(["openssl", *argv], cwd=self.folder, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["openssl", *argv], cwd=self.folder, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, (argv, done.stderr)
 
     def signer(self, name: str, first: str = "", last: str = "") -> Path:
@@ -91,6 +91,6 @@ _KEY = ("-newkey", "rsa:2048", "-nodes")
 def sign(plain: Path, certificate: Path, signed: Path) -> Path:
     key = certificate.with_suffix(".key")
     argv = (osslsigncode(), "sign", "-certs", certificate, "-key", key, "-h", "sha256", "-in", plain, "-out", signed)
-    done = subprocess.run(list(map(str, argv)), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(list(map(str, argv)), capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout
     return signed

@@ -162,6 +162,6 @@ def test_what_leaves_the_host(line: str, kept: str) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=10,
+        timeout=240,
     ).stdout
     assert said == (f"{FILE}:1:{kept}\n" if kept else "")

@@ -39,7 +39,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> lxml_html.HtmlElement:
         ],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=240,
         check=True,
     )
     return lxml_html.document_fromstring(shown.stdout)

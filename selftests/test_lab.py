@@ -224,7 +224,7 @@ def test_two_runs_do_not_collide() -> None:
     both = [hold(2), hold(2)]
     assert len({address for _, hosts in both for address, _ in hosts}) == 4
     for holder, hosts in both:
-        holder.communicate("", timeout=30)
+        holder.communicate("", timeout=240)
         assert not any(runs(leader) for _, leader in hosts)
 
 
@@ -237,7 +237,7 @@ def test_the_next_boot_wipes_what_a_killed_run_left() -> None:
     # Not reaped yet: a dead process that its parent did not look at is dead all the same.
     with lab.boot():
         assert not runs(leader)
-    holder.communicate(timeout=30)
+    holder.communicate(timeout=240)
 
 
 def test_a_line_that_delays_is_the_hosts_own_and_goes_with_it(host: lab.Host) -> None:

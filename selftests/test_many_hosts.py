@@ -123,7 +123,7 @@ def test_what_is_known_at_ctrl_c_is_kept_and_marked(site: Path) -> None:
     while not record.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=240)
     assert process.returncode == 2
     assert "PARTIAL: the run was stopped; not judged to the end: silent" in out
     assert {row.host for row in running.terminal(out)} == {"host00"}

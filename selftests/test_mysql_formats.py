@@ -162,7 +162,7 @@ def test_an_accounts_network(host: str, expected: str) -> None:
 def filtered(keep: str, text: str) -> list[str]:
     command = ["perl", "-n", "-e", keep] if keep.startswith(PERL) else ["sed", "-nE", keep]
     done = subprocess.run(
-        command, input=text.encode(), capture_output=True, check=True, timeout=10, env={"LC_ALL": "C"}
+        command, input=text.encode(), capture_output=True, check=True, timeout=240, env={"LC_ALL": "C"}
     )
     return done.stdout.decode().splitlines()
 
