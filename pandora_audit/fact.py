@@ -58,13 +58,13 @@ class _Reading:
     def __get__(self, fact: Fact | None, kind: type[Fact]) -> Any:
         if fact is None:
             return self
-        if self in fact.read:
-            value, read = fact.read[self]
+        if self in fact._worked_out:
+            value, read = fact._worked_out[self]
             fact.answers.was_read(read)
         else:
             with fact.answers.reading() as read:
                 value = self._work_out(fact)
-            fact.read[self] = value, read
+            fact._worked_out[self] = value, read
         return value
 
 
@@ -90,7 +90,7 @@ class Fact:
     def __init__(self, seen: Seen) -> None:
         self.seen = seen
         self.answers = seen.answers
-        self.read: dict[_Reading, tuple[Any, Mapping[str, Answer]]] = {}
+        self._worked_out: dict[_Reading, tuple[Any, Mapping[str, Answer]]] = {}
 
     def __init_subclass__(cls, *, windows: bool = False, registered: bool = True) -> None:
         for name, made in [*vars(cls).items()]:
