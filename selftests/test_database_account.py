@@ -25,11 +25,16 @@ SECRETS = (
     "pandora1234",
     "lab-Only-Store-6",
     "lab-Only-Line-8",
+    "lab-Only-Key-4",
+    "lab-Only-Node-7",
 )
 PLANT = """
 UPDATE tconfig SET value = 'lab-Only-Ldap-1' WHERE token = 'loginhash_pwd';
 UPDATE tusuario SET api_token = 'pandora1234' WHERE id_user = 'aruiz';
 INSERT INTO tcredential_store (identifier, password) VALUES ('one more', 'lab-Only-Store-6');
+INSERT INTO tdatabase (host, ssh_key) VALUES ('192.0.2.21', 'lab-Only-Key-4');
+INSERT INTO tmetaconsole_setup (server_name, server_url, dbpass, api_password) VALUES
+    ('Berlin', 'http://192.0.2.30/pandora_console/', 'lab-Only-Node-7', 'lab-Only-Node-7');
 """
 
 
@@ -55,6 +60,8 @@ def as_nosudo(host: lab.Host, statement: str) -> subprocess.CompletedProcess[str
         "SELECT secret FROM pandora.tuser_double_auth",
         "SELECT password FROM pandora.tgrupo",
         "SELECT password FROM pandora.tcredential_store",
+        "SELECT ssh_key FROM pandora.tdatabase",
+        "SELECT dbpass FROM pandora.tmetaconsole_setup",
         "SELECT datos FROM pandora.tagente_estado",
         "SELECT * FROM mysql.global_priv",
         "SHOW CREATE VIEW pandora_audit.config",

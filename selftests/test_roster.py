@@ -29,7 +29,7 @@ from pandora_audit.record import Recorder
 from pandora_audit.sitefile import SiteError
 from pandora_audit.target import Target
 
-END = "roster_agent.\troster\nroster_server.\tx\nroster_setting.\tx\n"
+END = "roster_agent.\troster\nroster_server.\tx\nroster_setting.\tx\nroster_node.\tx\nroster_metanode.\tx\n"
 
 
 def row(own_name: str, alias: str = "", address: str = "192.0.2.7", **more: str) -> str:
@@ -129,13 +129,16 @@ def test_components_are_told_once_each() -> None:
         "node_metaconsole": "1",
         "metaconsole_base_url": "https:&#x2F;&#x2F;meta.example.org:8443/pandora_console/",
     }
-    told = roster(*servers, *(f"roster_setting\t{token}\t{value}" for token, value in tokens.items()))
+    nodes = ("roster_node\t192.0.2.21", "roster_metanode\tBerlin\thttp://192.0.2.30/pandora_console/")
+    told = roster(*servers, *nodes, *(f"roster_setting\t{token}\t{value}" for token, value in tokens.items()))
     assert list(map(str, told.components)) == [
         "server core1 (192.0.2.10)",
         "server core2 (192.0.2.11)",
         "satellite server sat",
         "history database 192.0.2.20",
+        "node of the database 192.0.2.21",
         "metaconsole meta.example.org",
+        "node of the metaconsole Berlin (192.0.2.30)",
     ]
     assert roster("roster_setting\thistory_db_enabled\t0").components == ()
 

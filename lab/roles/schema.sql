@@ -105,6 +105,12 @@ CREATE TABLE tserver (name VARCHAR(100) NOT NULL DEFAULT '', ip_address VARCHAR(
     status INT NOT NULL DEFAULT 0, keepalive DATETIME NOT NULL DEFAULT '1970-01-01 00:00:00',
     server_type TINYINT UNSIGNED NOT NULL DEFAULT 0, version VARCHAR(25) NOT NULL DEFAULT '',
     master TINYINT UNSIGNED NOT NULL DEFAULT 0);
+CREATE TABLE tdatabase (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, host VARCHAR(255) DEFAULT '',
+    label VARCHAR(255) DEFAULT '', os_port INT UNSIGNED NOT NULL DEFAULT 22, os_user VARCHAR(255) DEFAULT '',
+    db_port INT UNSIGNED NOT NULL DEFAULT 3306, ssh_key TEXT);
+CREATE TABLE tmetaconsole_setup (id INT AUTO_INCREMENT PRIMARY KEY, server_name TEXT, server_url TEXT, dbuser TEXT,
+    dbpass TEXT, dbhost TEXT, auth_token TEXT, api_password TEXT NOT NULL,
+    disabled TINYINT UNSIGNED NOT NULL DEFAULT 0);
 CREATE TABLE tupdate_settings (`key` VARCHAR(255) DEFAULT '' PRIMARY KEY, value VARCHAR(255) DEFAULT '');
 
 -- As a new installation has them once its server has begun and its first page was opened; what is not here is absent

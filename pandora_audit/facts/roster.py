@@ -35,6 +35,12 @@ ROSTER: Mapping[str, Table] = {
         "name, ip_address, server_type, TIMESTAMPDIFF(DAY, keepalive, NOW()) FROM tserver"
         " ORDER BY name, server_type LIMIT 1000",
     ),
+    "roster_node": (1, "LEFT(host, 255) FROM tdatabase ORDER BY id LIMIT 100"),
+    "roster_metanode": (
+        2,
+        "LEFT(server_name, 200), LEFT(server_url, 200) FROM tmetaconsole_setup WHERE disabled = 0"
+        " ORDER BY id LIMIT 1000",
+    ),
     "roster_setting": (2, f"token, LEFT(value, 200) FROM tconfig WHERE token IN {_SETTINGS}"),
 }
 _KEY = "pandora-roster"
@@ -171,7 +177,7 @@ class PandoraRoster(Fact):
 
     @cached_property
     def components(self) -> tuple[Component, ...]:
-        """Servers, satellites, history database and metaconsole."""
+        """Servers, satellites, nodes and history of the database, metaconsole and its nodes."""
         kinds: dict[tuple[str, str], Component] = {}
         for name, address, server_type, _ in self._tables["roster_server"]:
             kind = "satellite server" if server_type == _SATELLITE else SERVER
@@ -181,10 +187,17 @@ class PandoraRoster(Fact):
         found = list(kinds.values())
         if settings.get("history_db_enabled") == "1":
             found.append(_elsewhere("history database", settings.get("history_db_host", "")))
+        found += [_elsewhere("node of the database", host) for (host,) in self._tables["roster_node"]]
         if settings.get("node_metaconsole") == "1":
-            url = re.sub(r"^https?://", "", settings.get("metaconsole_base_url", ""))
-            found.append(_elsewhere("metaconsole", re.split(r"[/:?#]", url)[0]))
+            found.append(_elsewhere("metaconsole", _host_of(settings.get("metaconsole_base_url", ""))))
+        for name, url in self._tables["roster_metanode"]:
+            found.append(Component("node of the metaconsole", one_line(name, 100), place(_host_of(url))))
         return tuple(found)
+
+
+def _host_of(url: str) -> str:
+    """The host of an address that somebody typed; whatever it is, never more than that."""
+    return re.split(r"[/:?#]", re.sub(r"^https?://", "", url))[0]
 
 
 def _elsewhere(kind: str, host: str) -> Component:
