@@ -60,6 +60,7 @@ class Coverage:
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Each line: what it is about, and what is so."""
         machines = [host for host in self.hosts if Role.AGENT in host.share.roles]
+        yield "installed", self.estate.installed or "nobody told the release"
         yield "known to Pandora FMS", self._known
         yield "in the inventory", _endpoints(sum(host.is_listed for host in machines))
         yield "reached", _endpoints(sum(not host.share.silence for host in machines))

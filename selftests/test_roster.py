@@ -143,6 +143,28 @@ def test_components_are_told_once_each() -> None:
     assert roster("roster_setting\thistory_db_enabled\t0").components == ()
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, ""),
+        (
+            {"db_scheme_version": "7.0NG", "current_package": "776", "MR": "69"},
+            "Pandora FMS 7.0NG.776 (database level 69), no Enterprise part",
+        ),
+        ({"db_scheme_version": "1.0", "MR": "73"}, "Pandora Open 1.0 (database level 73), no Enterprise part"),
+        ({"db_scheme_version": "7.0NG"}, "Pandora FMS 7.0NG.? (database level unknown), no Enterprise part"),
+    ],
+)
+def test_release_and_edition_are_told(settings: dict[str, str], said: str) -> None:
+    known = roster(*(f"roster_setting\t{token}\t{value}" for token, value in settings.items()))
+    shares = [
+        Share(host="db1", value=Told.of(known)),
+        Share(host="console1", value=Told(no_agents="not the database's", enterprise=False if settings else None)),
+        Share(host="console2", silence="no route"),
+    ]
+    assert Estate(shares).installed == said
+
+
 # --- hosts ---
 
 SITE = """\
@@ -317,8 +339,8 @@ def host(
     return Host(target, Share(host=name, roles=frozenset(roles), silence=silence), judged=not silence, **more)
 
 
-def told(*agents: Agent, components: tuple[Component, ...] = (), containers: tuple[str, ...] = ()) -> Estate:
-    return Estate([Share(host="db1", roles=frozenset({Role.DATABASE}), value=Told(agents, components, containers))])
+def told(*agents: Agent, **more: Any) -> Estate:
+    return Estate([Share(host="db1", roles=frozenset({Role.DATABASE}), value=Told(agents, **more))])
 
 
 def test_coverage_counts_and_names_the_differences() -> None:
@@ -337,6 +359,7 @@ def test_coverage_counts_and_names_the_differences() -> None:
     components = (Component("server", "db1"), Component("satellite server", "sat", "192.0.2.9"))
     lines = list(Coverage("plant", hosts, told(*agents, components=components, containers=("conmon",))))
     assert lines == [
+        ("installed", "nobody told the release"),
         ("known to Pandora FMS", "6 EndPoints (beside 1 watched without agent, 1 disabled)"),
         ("in the inventory", "5 EndPoints"),
         ("reached", "2 EndPoints"),

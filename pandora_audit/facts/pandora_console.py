@@ -324,6 +324,11 @@ class ConsoleAuditExport(Across):
         return Offences(found, "; ".join(f"{share.host}: {', '.join(share.value)}" for share in told))
 
 
+def is_open(version: str) -> bool:
+    """Whether a version of the database's scheme is Pandora Open's, which began to count again."""
+    return version.startswith("1.")
+
+
 _LOADERS = tuple(f"{console}/enterprise/load_enterprise.php" for console in CONSOLES)
 _EDITION = Ask(
     key="console-edition",
@@ -603,8 +608,7 @@ class PandoraConsole(Across):
     @cached_property
     def login_hash(self) -> Offences:
         """The login by hash, which asks for neither password nor second factor: off when its secret is empty."""
-        # Pandora Open begins to count again; its package number is that of the release it was made from.
-        if self.setting("db_scheme_version").startswith("1."):
+        if is_open(self.setting("db_scheme_version")):
             raise NotApplicable("this release has no login by hash")
         secret = self._secret("loginhash_pwd")
         if secret is None:

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from pandora_audit.across import Across, Look
 from pandora_audit.fact import Fact
-from pandora_audit.facts.pandora_console import Table, Tables, database_question, read_tables
+from pandora_audit.facts.pandora_console import ConsoleEdition, Table, Tables, database_question, is_open, read_tables
 from pandora_audit.printable import one_line
 from pandora_audit.promises import Promises
 from pandora_audit.question import Ask, NotObserved, Question, Role, Unreadable
@@ -20,7 +20,8 @@ from pandora_audit.verdict import NotApplicable
 
 MOST_AGENTS = 10_000  # one more is asked for
 
-_SETTINGS = ("history_db_enabled", "history_db_host", "node_metaconsole", "metaconsole_base_url")
+_RELEASE = ("db_scheme_version", "current_package", "MR")
+_SETTINGS = ("history_db_enabled", "history_db_host", "node_metaconsole", "metaconsole_base_url", *_RELEASE)
 # Ages in whole days: two runs within the hour tell the same.
 ROSTER: Mapping[str, Table] = {
     "roster_agent": (
@@ -176,6 +177,19 @@ class PandoraRoster(Fact):
         return tuple(found.values())
 
     @cached_property
+    def _settings(self) -> dict[str, str]:
+        return {row[0]: row[1] for row in self._tables["roster_setting"]}
+
+    @cached_property
+    def release(self) -> str:
+        """What is installed, as ``Pandora FMS 7.0NG.776 (database level 69)``; empty where nothing says it."""
+        version, package, level = (one_line(self._settings.get(token, ""), 20) for token in _RELEASE)
+        if not version:
+            return ""
+        name = f"Pandora Open {version}" if is_open(version) else f"Pandora FMS {version}.{package or '?'}"
+        return f"{name} (database level {level or 'unknown'})"
+
+    @cached_property
     def components(self) -> tuple[Component, ...]:
         """Servers, satellites, nodes and history of the database, metaconsole and its nodes."""
         kinds: dict[tuple[str, str], Component] = {}
@@ -183,8 +197,7 @@ class PandoraRoster(Fact):
             kind = "satellite server" if server_type == _SATELLITE else SERVER
             called = one_line(name, 100)
             kinds.setdefault((kind, called), Component(kind, called, place(address)))
-        settings = {row[0]: row[1] for row in self._tables["roster_setting"]}
-        found = list(kinds.values())
+        settings, found = self._settings, list(kinds.values())
         if settings.get("history_db_enabled") == "1":
             found.append(_elsewhere("history database", settings.get("history_db_host", "")))
         found += [_elsewhere("node of the database", host) for (host,) in self._tables["roster_node"]]
@@ -237,32 +250,45 @@ class Containers(Fact):
 
 @dataclass(frozen=True)
 class Told:
-    """What one host told of the whole: agents and components (or why not), and the containers on it."""
+    """What one host told of the whole: agents and components (or why not), release and edition, its containers."""
 
     agents: tuple[Agent, ...] | None = None
     components: tuple[Component, ...] = ()
+    release: str = ""
+    enterprise: bool | None = None
     containers: tuple[str, ...] = ()
     no_agents: str = ""
 
     @classmethod
-    def of(cls, roster: PandoraRoster, containers: tuple[str, ...] = ()) -> Told:
-        return cls(roster.agents, roster.components, containers)
+    def of(cls, roster: PandoraRoster) -> Told:
+        return cls(roster.agents, roster.components, roster.release)
 
 
 class Estate(Across):
     """What belongs to an installation of Pandora FMS, by what its database and its machines tell."""
 
-    of = (PandoraRoster, Containers)
+    of = (PandoraRoster, ConsoleEdition, Containers)
 
     @classmethod
     def share(cls, look: Look) -> Told:
-        containers: tuple[str, ...] = ()
-        with contextlib.suppress(NotApplicable):
-            containers = look(Containers).runtimes
         try:
-            return Told.of(look(PandoraRoster), containers)
+            told = Told.of(look(PandoraRoster))
         except (NotObserved, NotApplicable) as silent:
-            return Told(containers=containers, no_agents=str(silent))
+            told = Told(no_agents=str(silent))
+        with contextlib.suppress(NotApplicable):
+            told = replace(told, containers=look(Containers).runtimes)
+        with contextlib.suppress(NotObserved, NotApplicable):
+            told = replace(told, enterprise=look(ConsoleEdition).is_enterprise)
+        return told
+
+    @property
+    def installed(self) -> str:
+        """The release and the edition, as far as they were told; empty where nobody told anything of them."""
+        told = [share.value for share in self.shares if share.told]
+        releases = sorted({each.release for each in told if each.release})
+        editions = {each.enterprise for each in told if each.enterprise is not None}
+        names = [name for name, has in (("Enterprise edition", True), ("no Enterprise part", False)) if has in editions]
+        return ", ".join([*releases, *names])
 
     @cached_property
     def agents(self) -> tuple[Agent, ...]:
