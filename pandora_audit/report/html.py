@@ -112,7 +112,9 @@ def summary(audit: Audit, today: datetime.date) -> Iterator[str]:
         yield f"<h3>Notes</h3><ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>"
     yield _section("bad", "to-fix", "To fix today", *_to_fix(own, left, audit.counts()[Word.NOT_ASSESSED]))
     if left:
-        told = f"{worklist.headline(left)}, found exactly as the vendor's scripts and packages leave them"
+        installed = "; ".join(dict.fromkeys(each.estate.installed for each in audit.coverage if each.estate.installed))
+        of = f" (installed: {installed})" if installed else ""
+        told = f"{worklist.headline(left)}, found exactly as the vendor's scripts and packages leave them{of}"
         origin = f"<p><small>As of {installer.as_of()}; {escape(installer.source())}.</small></p>"
         jobs = f"<p>{escape(told)}.</p>{_jobs(left)}"
         yield _section("left", "as-installed", "As the installer left it", jobs, origin)
