@@ -93,11 +93,14 @@ class Reporting:
     addresses: Addresses
     logs: frozenset[str]
 
-    def agents(self, tables: Tables) -> dict[str, bool]:
-        """The agents that are this one, each with whether it has reported lately. Raises NotObserved for none."""
+    def agents(self, tables: Tables) -> dict[str, bool | None]:
+        """The agents that are this one, each with whether it has reported lately: None where nothing of it is regular.
+
+        Raises NotObserved for none.
+        """
         places = {row[0]: row[1] for row in tables["address"]}
         found = {
-            row[0]: row[8] == "1"
+            row[0]: row[8] == "1" if row[8] else None
             for row in tables["agent"]
             if {row[1], row[2]} & self.names
             or any(self._mean(each) for each in (row[1], row[2], places.get(row[0], "")))
@@ -180,7 +183,9 @@ class LocalAgent(Fact):
             raise NotObserved("no unit of the agent is known: whether it starts with the machine was not seen")
         if states and not set(states) & {"enabled", "generated"}:
             found.append(Offence(subject="unit", text=f"its unit is {states[0]}", layer="next start"))
-        if not found and not any(self.reporting.agents(self._database).values()):
+        if not found and not any(heard := self.reporting.agents(self._database).values()):
+            if None in heard:
+                raise NotObserved("the database holds nothing that the agent brings at intervals: its silence would not show")
             text = "the database has heard nothing of the agent for two of its intervals"
             found.append(Offence(subject="contact", text=text))
         return Offences(found, "an agent runs on the server, and starts with it; the database has heard of it")

@@ -64,6 +64,20 @@ _WATCHING = (
     f" OR m.nombre LIKE 'SEC[%' OR m.nombre LIKE 'SEC&#91;%' OR m.nombre IN ({_words((*SECURITY_MODULES, *_STORED))}))"
 )
 
+# What the agent of a row of tagente brought itself: nothing that the server fetched (which counts as contact, too) or made
+# up for its silence (100). When it came is told in seconds since the epoch: ultimo_contacto is the local time of whichever
+# server wrote it, which is not always the database's.
+BROUGHT = (
+    "FROM tagente_estado s JOIN tagente_modulo m ON m.id_agente_modulo = s.id_agente_modulo"
+    " WHERE s.id_agente = tagente.id_agente AND s.utimestamp > 0 AND m.id_modulo = 1 AND m.id_tipo_modulo <> 100"
+    " AND m.disabled = 0 AND m.delete_pending = 0"
+)
+# Whether anything came within two of its intervals; NULL where nothing comes at intervals (21 to 23: as things happen).
+_HEARD = (
+    "(SELECT MAX(s.utimestamp) > UNIX_TIMESTAMP() - 2 * GREATEST(tagente.intervalo,"
+    f" MIN(IF(m.id_tipo_modulo IN (21, 22, 23), NULL, s.current_interval))) {BROUGHT})"
+)
+
 Table: TypeAlias = tuple[int, str]
 """The number of columns, and what is selected."""
 
@@ -93,7 +107,7 @@ _TABLES: Mapping[str, Table] = {
     "agent": (
         9,
         "id_agente, nombre, alias, modo, id_grupo, agent_version <> '', direccion <> '', comentarios <> '',"
-        " TIMESTAMPDIFF(SECOND, ultimo_contacto, NOW()) < 2 * intervalo FROM tagente WHERE disabled = 0",
+        f" {_HEARD} FROM tagente WHERE disabled = 0",
     ),
     "field": (
         2,
