@@ -10,14 +10,13 @@ from functools import cached_property
 
 from pandora_audit.fact import Fact
 from pandora_audit.facts.pandora_agent import LOG_PLUGINS, SECURITY_PLUGINS, PandoraAgent, plugin
-from pandora_audit.facts.pandora_console import SECURITY_MODULES, PandoraDatabase, Tables
+from pandora_audit.facts.pandora_console import SECURITY_MODULES, DeploymentDatabase, Tables
 from pandora_audit.formats import addresses
 from pandora_audit.formats.addresses import Addresses
 from pandora_audit.formats.agent_conf import Module
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.promises import Promises
-from pandora_audit.question import Ask, NotObserved, Question, Role
+from pandora_audit.question import Ask, NotObserved, Role
 from pandora_audit.questions import ADDRESSES
 from pandora_audit.script import ROLES
 from pandora_audit.verdict import NotApplicable
@@ -130,10 +129,6 @@ class LocalAgent(Fact):
     questions = (*PandoraAgent.questions, _UNITS, _LOGS, _PLUGINS, ADDRESSES)
     then = PandoraAgent.then
 
-    @classmethod
-    def first(cls, promises: Promises) -> tuple[Question, ...]:
-        return (*cls.questions, *PandoraDatabase.first(promises))
-
     @cached_property
     def reporting(self) -> Reporting:
         """What the database may know this agent by. Raises NotApplicable where there is none."""
@@ -146,17 +141,6 @@ class LocalAgent(Fact):
         return Reporting(frozenset(names), addresses.read(self.answers[ADDRESSES.key]), frozenset(logs))
 
     @cached_property
-    def _database(self) -> Tables:
-        """Pandora FMS's database. Raises NotObserved on a machine from which nobody asks it."""
-        try:
-            return PandoraDatabase(self.seen).tables
-        except NotApplicable:
-            raise NotObserved(
-                "what arrives of this agent is in Pandora FMS's database, which is not asked from here"
-                " (audit_db_options lets it be)"
-            ) from None
-
-    @cached_property
     def _agent(self) -> PandoraAgent | None:
         """The agent; None where the machine has none. Raises NotObserved where nobody could look."""
         said = re.search(r"^agent (\w+)", self.answers[ROLES].text, re.M)
@@ -167,8 +151,7 @@ class LocalAgent(Fact):
     def _none(self) -> Offences:
         return Offences([Offence(subject="agent", text="no agent of Pandora FMS is installed on the server")], "")
 
-    @cached_property
-    def silent(self) -> Offences:
+    def silent(self, database: DeploymentDatabase) -> Offences:
         """Why the server's own agent does not watch it: not installed, not running, not at the next start."""
         if self._agent is None:
             return self._none()
@@ -183,9 +166,11 @@ class LocalAgent(Fact):
             raise NotObserved("no unit of the agent is known: whether it starts with the machine was not seen")
         if states and not set(states) & {"enabled", "generated"}:
             found.append(Offence(subject="unit", text=f"its unit is {states[0]}", layer="next start"))
-        if not found and not any(heard := self.reporting.agents(self._database).values()):
+        if not found and not any(heard := self.reporting.agents(database.tables).values()):
             if None in heard:
-                raise NotObserved("the database holds nothing that the agent brings at intervals: its silence would not show")
+                raise NotObserved(
+                    "the agent brings nothing at intervals, so that the database does not show its silence"
+                )
             text = "the database has heard nothing of the agent for two of its intervals"
             found.append(Offence(subject="contact", text=text))
         return Offences(found, "an agent runs on the server, and starts with it; the database has heard of it")
@@ -221,8 +206,7 @@ class LocalAgent(Fact):
         nothing_withheld(self.answers[_PLUGINS.key])
         return Offence(subject=name, text=f"{name} is not where the agent looks for it", cause=module.where)
 
-    @cached_property
-    def security_plugin_missing(self) -> Offences:
+    def security_plugin_missing(self, database: DeploymentDatabase) -> Offences:
         """What keeps the security plugin from seeing anything: no line, no file, not root."""
         if self._agent is None:
             return self._none()
@@ -237,7 +221,7 @@ class LocalAgent(Fact):
             text = "the agent does not run as root, so the plugin cannot read what it judges"
             found.append(Offence(subject="root", text=text, layer="process"))
         if not found:
-            found = self._outdated(self._database)
+            found = self._outdated(database.tables)
         return Offences(found, f"{module.where} runs {module.parameters}")
 
     def _security_modules(self, tables: Tables) -> list[Watched]:
@@ -255,15 +239,14 @@ class LocalAgent(Fact):
             if not each.is_fresh
         ]
 
-    @cached_property
-    def raised(self) -> Mapping[str, tuple[str, ...]]:
+    def raised(self, database: DeploymentDatabase) -> Mapping[str, tuple[str, ...]]:
         """The problems that the security plugin raises, each with our controls that judge the same.
 
         Raises NotApplicable where no plugin is deployed, NotObserved where its last values were not told.
         """
         if self._agent is None or self._agent.security_plugin is None:
             raise NotApplicable("the security plugin is not deployed on the server: see monitoring.security-plugin")
-        modules = self._security_modules(self._database)
+        modules = self._security_modules(database.tables)
         if not any(each.is_fresh for each in modules):
             raise NotObserved("the security plugin has brought nothing lately: see monitoring.security-plugin")
         return {each.name: _judged_by(each.name) or () for each in modules if each.is_raised}

@@ -26,7 +26,7 @@ _SETTINGS = ("history_db_enabled", "history_db_host", "node_metaconsole", "metac
 ROSTER: Mapping[str, Table] = {
     "roster_agent": (
         9,
-        "LEFT(nombre, 600), LEFT(alias, 200), direccion, id_os,"
+        "LEFT(nombre, 600), LEFT(alias, 200), direccion, id_os,"  # noqa: S608  (of constants, as all here)
         " (SELECT LEFT(tgrupo.nombre, 100) FROM tgrupo WHERE tgrupo.id_grupo = tagente.id_grupo),"
         f" COALESCE((SELECT (UNIX_TIMESTAMP() - MAX(s.utimestamp)) DIV 86400 {BROUGHT}),"
         " TIMESTAMPDIFF(DAY, ultimo_contacto, NOW())), COALESCE(disabled, 0) <> 0, COALESCE(agent_version, '') <> '',"
