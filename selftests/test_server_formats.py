@@ -218,6 +218,19 @@ def test_a_secret_does_not_leave(ask: Ask, text: str, kept: str) -> None:
     assert filtered(ask, text) == kept
 
 
+@given(st.lists(st.text(st.sampled_from("dbpass1 \t\r\f\xa0é.-_^$#/{=(\"'"), max_size=9), max_size=12))
+@settings(max_examples=20, deadline=None)
+def test_the_filters_and_the_reader_agree_on_which_lines_the_server_takes(lines: list[str]) -> None:
+    program = server_conf.COUNTS + r"utf8::decode($_); print counts($_) ? 1 : 0;"
+    done = subprocess.run(
+        ["perl", "-n", "-e", program],
+        input="".join(f"{line}\n" for line in lines).encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode() == "".join(str(int(server_conf.counts(line))) for line in lines)
+
+
 # What the daemon does with a line of its file, in its own language.
 TAKEN = r'chomp; $_ .= "\n"; $c{$1} = $2 if /^[a-zA-Z]/ && /([\w\-\_\.]+)\s+(.*)/ && $2 ne "";'
 TAKEN += ' END { print map { "$_\\0$c{$_}\\0" } sort keys %c }'

@@ -55,10 +55,11 @@ _SECRETS = (
 _SECRETS_KEEP = (
     PERL
     + secret.HIDE
+    + server_conf.COUNTS
     + r"""utf8::decode($_);
 next unless /^([^:]*:\d+):([a-zA-Z].*)/s;
 my ($at, $line) = ($1, $2);
-next unless $line =~ m{[\w.-]+\s[\w./?&=)(!*@#%\$~"'-]} and $line =~ /^(\w+)\s(.*)/;
+next unless counts($line) and $line =~ /^(\w+)\s(.*)/;
 my ($token, $value) = (lc $1, $2);
 $value =~ s/^\s+|\s+$//g;
 print "$at:$token " . hide($value) . "\n";
