@@ -95,26 +95,27 @@ class Reporting:
     def agents(self, tables: Tables) -> dict[str, bool | None]:
         """The agents that are this one, each with whether it has reported lately: None where nothing of it is regular.
 
-        Raises NotObserved for none.
+        Only where none has its name, those that have its address, which may be another machine's as well. Raises
+        NotObserved for none.
         """
         places = {row[0]: row[1] for row in tables["address"]}
-        found = {
-            row[0]: row[8] == "1" if row[8] else None
-            for row in tables["agent"]
-            if {row[1], row[2]} & self.names
-            or any(self._mean(each) for each in (row[1], row[2], places.get(row[0], "")))
-        }
+        named = [row for row in tables["agent"] if {row[1], row[2]} & self.names or any(map(self._mean, row[1:3]))]
+        found = named or [row for row in tables["agent"] if self._mean(places.get(row[0], ""))]
         if not found:
             raise NotObserved("the database knows no agent by a name or an address of this machine")
-        return found
+        return {row[0]: row[8] == "1" if row[8] else None for row in found}
 
     def _mean(self, place: str) -> bool:
         """Whether a name or an address is this machine's; one that every machine has says nothing."""
         return bool(place) and not addresses.is_loopback(place) and self.addresses.mean(place)
 
     def modules(self, tables: Tables) -> tuple[Watched, ...]:
-        """Its modules that watch logs, and those of the security plugins."""
-        mine = self.agents(tables)
+        """Its modules that watch logs, and those of the security plugins.
+
+        An agent of its name that is silent beside one that reports was there before it was installed anew.
+        """
+        agents = self.agents(tables)
+        mine = [agent for agent, heard in agents.items() if heard] or agents
         return tuple(
             Watched(number, name, raised == "1", fresh == "1")
             for number, agent, name, raised, fresh in tables["module"]
