@@ -114,7 +114,10 @@ def _introduce(parts: Iterable[Part], hosts: list[Host]) -> None:
 
 
 def _agents(addresses: dict[str, str]) -> str:
-    """SQL that makes the agents of a database those of its deployment, the first of them the server's own."""
+    """SQL that makes the agents of a database those of its deployment, the first of them the server's own.
+
+    All of them have just been heard of.
+    """
     rows = ", ".join(
         f"({number}, MD5('{name}'), '{name}', '{address}', 2, 1, '7.0NG.776', NOW())"
         for number, (name, address) in enumerate(addresses.items(), 1)
@@ -125,6 +128,7 @@ def _agents(addresses: dict[str, str]) -> str:
         f" VALUES {rows} ON DUPLICATE KEY UPDATE nombre = VALUES(nombre), alias = VALUES(alias),"
         " direccion = VALUES(direccion);\n"
         f"UPDATE tserver SET name = '{server}', ip_address = '{place}';\n"
+        "UPDATE tagente_estado SET utimestamp = UNIX_TIMESTAMP();\n"
     )
 
 

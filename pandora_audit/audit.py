@@ -115,7 +115,7 @@ class Audit:
             return True
         if target.promised == {Role.AGENT} and target.promises.scope == "role" and control.chapter in _NOT_OF_ENDPOINTS:
             return False
-        return control.chapter in _MACHINE_CHAPTERS or _roles(control) <= target.promised
+        return control.chapter in _MACHINE_CHAPTERS or roles_of(control) <= target.promised
 
     def deployments(self) -> Iterator[Target]:
         """The deployments of this run, as what verdicts are about."""
@@ -165,6 +165,8 @@ class Audit:
             return machine.role(Role(name))
         if machine.target.promises.method == "server" and name == PandoraAgent.fact_name():
             return AgentFromServer(self._configurations(machine.target.promises.deployment), machine.target)
+        if name in known_across():
+            return self._of_deployment(name, machine.target.promises.deployment, control)
         return machine.fact(known_facts()[name])
 
     def _configurations(self, deployment: str) -> RemoteConfigurations:
@@ -396,7 +398,7 @@ def _asked(plan: Plan, network: Network, settings: Settings) -> Machine:
     return ask_machine(plan, network, (lambda: None) if stranger else settings.password)
 
 
-def _roles(control: Control) -> set[Role]:
+def roles_of(control: Control) -> set[Role]:
     """The roles without which a control has nothing to judge."""
     facts = known_facts()
     of_facts = {facts[name].role for name in control.needs if name in facts}
@@ -407,7 +409,7 @@ def _is_of_unix(control: Control) -> bool:
     """Whether a control is about a Unix machine as such, whatever part of Pandora FMS runs there."""
     facts = known_facts()
     unix = any(facts[name].on_windows is None for name in control.needs if name in facts)
-    return control.chapter in _MACHINE_CHAPTERS or (unix and not _roles(control))
+    return control.chapter in _MACHINE_CHAPTERS or (unix and not roles_of(control))
 
 
 def _silent(target: Target, silence: str) -> Share:
@@ -438,7 +440,7 @@ def _share(kind: type[Across], machine: Machine, known: Share) -> Share:
 def unknown_words(control: Control) -> list[str]:
     """The argument names that nobody provides to a control of this subject."""
     if control.subject is Subject.HOST:
-        known = {*known_facts(), *_WORDS, *Role}
+        known = {*known_facts(), *known_across(), *_WORDS, *Role}
     else:
         known = {*known_across(), *_DEPLOYMENTS_WORDS}
     return [name for name in control.needs if name not in known]

@@ -77,7 +77,7 @@ def expand(place: Target, ask: Asks, inventory: Iterable[Target], others: Iterab
     if not agents:
         yield replace(place, silence="Pandora FMS's database knows no EndPoint")
     known = list(inventory)
-    machines = Machines(known)
+    machines = Machines(host for host in known if _may_be_of(place, host))
     taken = {host.name.casefold() for host in (*known, *others)}
     # A deployment's record has the second of its names.
     deployments = {host.promises.deployment.casefold() for host in (*known, *others, place)}
@@ -92,6 +92,12 @@ def expand(place: Target, ask: Asks, inventory: Iterable[Target], others: Iterab
             name = agent.free_name(taken)
             taken.add(name.casefold())
             yield _host(agent, name, place)
+
+
+def _may_be_of(place: Target, host: Target) -> bool:
+    """Whether a host may be an agent of this place: another deployment has private addresses of its own."""
+    sides = place.promises, host.promises
+    return not all(each.given("deployment") for each in sides) or sides[0].deployment == sides[1].deployment
 
 
 def _host(agent: Agent, name: str, place: Target) -> Target:

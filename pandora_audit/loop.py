@@ -14,7 +14,6 @@ from pandora_audit import audit as audits
 from pandora_audit import commands, items
 from pandora_audit.across import Across, known_across
 from pandora_audit.audit import Audit
-from pandora_audit.control import Subject
 from pandora_audit.facts.pandora_console import PandoraConsole
 from pandora_audit.facts.remote_configurations import RemoteConfigurations
 from pandora_audit.facts.roster import Estate
@@ -37,8 +36,7 @@ def across(session_items: Iterable[pytest.Item]) -> frozenset[type[Across]]:
     """The facts of deployments that the items need."""
     known = known_across()
     mine = [item for item in session_items if isinstance(item, ControlItem)]
-    of_deployments = [item for item in mine if item.control.subject is not Subject.HOST]
-    found = {known[name] for item in of_deployments for name in item.control.needs if name in known}
+    found = {known[name] for item in mine for name in item.control.needs if name in known}
     if any(_is_seen_from_server(item.target) for item in mine):
         found.add(RemoteConfigurations)
     # Whoever asks the database anyway also asks what else it knows, for the coverage.
@@ -49,6 +47,16 @@ def across(session_items: Iterable[pytest.Item]) -> frozenset[type[Across]]:
 
 def _is_seen_from_server(target: Target) -> bool:
     return target.promises.method == "server"
+
+
+def _needs_others(mine: Iterable[pytest.Item], machine: Machine) -> bool:
+    """Whether a control on this machine asks for what other hosts know, too: then all of them have to have told."""
+    absent = {role for role, state in machine.roles.items() if state.state == "absent"}
+    controls = (item.control for item in mine if isinstance(item, ControlItem))
+    return any(
+        not known_across().keys().isdisjoint(control.needs) and not audits.roles_of(control) & absent
+        for control in controls
+    )
 
 
 def plans(session_items: Iterable[pytest.Item], audit: Audit) -> list[Plan]:
@@ -88,14 +96,14 @@ def run(session: pytest.Session, audit: Audit) -> None:
     gc.freeze()
     try:
         _judge(session, groups.pop("", []), groups)
-        from_server = []
+        waiting = []
         for machine in gathering.machines():
             audit.contribute(machine)
-            if _is_seen_from_server(machine.target):
-                from_server.append(machine)
+            if _is_seen_from_server(machine.target) or _needs_others(groups.get(machine.target.name, ()), machine):
+                waiting.append(machine)
             else:
                 judge(machine)
-        for machine in from_server:
+        for machine in waiting:
             judge(machine)
         for deployment in audit.deployments():
             write = functools.partial(recorder.write_deployment, deployment.name) if recorder else None

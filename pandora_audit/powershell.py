@@ -124,6 +124,23 @@ def compose(
     return PowerShellScript(text=text, marker=marker, asks=asks, stdin=lines.encode())
 
 
+# Get-ChildItem -Recurse goes through links in some versions, to wherever they lead: another machine would be shown the
+# audit's account. Before version 5 an item does not tell what kind of link it is.
+WALK = r"""
+function Link($item) {
+  if ($PSVersionTable.PSVersion.Major -lt 5) { return $item.Attributes -band [IO.FileAttributes]::ReparsePoint }
+  $item.LinkType -match '^(Junction|SymbolicLink)$'
+}
+function Walk($folder) {
+  foreach ($item in Get-ChildItem -LiteralPath $folder -Force) {
+    $item
+    if ($item.PSIsContainer -and -not (Link $item)) { Walk $item.FullName }
+  }
+}
+"""
+"""For questions that look into folders: what is below one, links among it, and whether an item is one."""
+
+
 def quoted(text: str) -> str:
     """A literal of PowerShell, for which typographic quotes are quotes too."""
     return "'" + "".join(letter * 2 if letter in _QUOTES else letter for letter in text) + "'"

@@ -95,6 +95,18 @@ def judge_deployment(machines: Iterable[Machine], control: Control) -> Finding:
     return _conclude(audit, control)
 
 
+def judge_among(machine: Machine, others: Iterable[Machine], control: Control) -> Finding:
+    """The finding of a control on a machine, with what the other machines of its deployment told."""
+    machines = [machine, *others]
+    known = known_across()
+    audit = Audit(settings=Settings(), targets=tuple(each.target for each in machines))
+    audit.across = frozenset(known[name] for name in control.needs if name in known)
+    for each in machines:
+        audit.contribute(each)
+    audit.machine = machine
+    return _conclude(audit, control)
+
+
 def _conclude(audit: Audit, control: Control) -> Finding:
     raised: BaseException | None = None
     try:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from judging import ask, controls, judge_deployment, plan
+from judging import ask, controls, judge_among, judge_deployment, plan
 
 import lab
 from pandora_audit import record
@@ -20,9 +20,13 @@ from pandora_audit.target import Target
 from pandora_audit.transport import Options
 from pandora_audit.verdict import Word
 
-CONTROLS = controls("tests_web/test_console.py", "tests_server/test_tentacle.py")
+CONTROLS = controls(
+    *("tests_web/test_console.py", "tests_server/test_tentacle.py", "tests_server/test_server.py"),
+    "tests_agents/test_local_monitoring.py",
+)
 STORAGE, AUDIT_LOG = CONTROLS["console.encrypted-storage"], CONTROLS["console.audit-log"]
 AVAILABILITY = CONTROLS["tentacle.availability"]
+LOCAL_AGENT, API = CONTROLS["monitoring.local-agent"], CONTROLS["server.api-tls"]
 # Besides the address that any other `ha` host of the lab may have.
 ADDRESS = "10.99.250.7"
 _MOVES = f"sed -i -e 's/10.99.250.1/{ADDRESS}/' -e 's/_id 51/_id 77/' /etc/keepalived/keepalived.conf"
@@ -39,7 +43,7 @@ def asked(host: lab.Host, tmp_path: Path, **promises: str | tuple[str, ...]) -> 
     known.write_text(host.known_hosts_line(host.port))
     made = Promises.read({name: (value, "test") for name, value in promises.items()})
     target = Target(name=host.name, address=host.address, user="audit", port=host.port, promises=made)
-    wanted = [STORAGE, AUDIT_LOG] if not promises else [AVAILABILITY]
+    wanted = [STORAGE, AUDIT_LOG, LOCAL_AGENT, API] if not promises else [AVAILABILITY]
     return ask(target, wanted, Options(known_hosts=known, identity_file=host.key))
 
 
@@ -112,6 +116,50 @@ def test_a_host_that_was_not_asked_leaves_it_open(installed: list[Machine], with
     found = judge_deployment(rest, STORAGE)
     assert found.word is Word.NOT_ASSESSED
     assert says in found.told
+
+
+# --- what the database knows of the server ---
+
+_KNOWN = "UPDATE tagente SET alias = 'centre' WHERE alias = 'pandora01';"
+_API = "/etc/pandora/pandora_server.conf"
+
+
+def test_the_database_on_another_machine_tells_of_the_servers_agent_and_api(
+    installation: list[lab.Host], tmp_path: Path
+) -> None:
+    server, _, database = installation
+    hidden, shown = (
+        f"sed -i 's/^{old}console_api_url/{new}console_api_url/' {_API}" for old, new in (("", "#"), ("#", ""))
+    )
+    url = "INSERT INTO tconfig (token, value) VALUES ('public_url', 'http://web.example.org/pandora_console');"
+    with (
+        server.mutated(hidden, undo=shown),
+        database.mutated(
+            f'mysql pandora -e "{_KNOWN} {url} UPDATE tagente_estado SET utimestamp = UNIX_TIMESTAMP()"',
+            undo="mysql pandora -e \"UPDATE tagente SET alias = 'pandora01' WHERE alias = 'centre';"
+            " DELETE FROM tconfig WHERE token = 'public_url'\"",
+        ),
+    ):
+        centre, data = asked(server, tmp_path), asked(database, tmp_path)
+        found = judge_among(centre, [data], LOCAL_AGENT)
+        assert (found.word, found.told) == (
+            Word.COMPLIANT,
+            "an agent runs on the server, and starts with it; the database has heard of it",
+        )
+        assert any(answer.question.startswith("data: ") for answer in found.evidence)
+        api = judge_among(centre, [data], API)
+        assert api.word is Word.NOT_COMPLIANT, api.told
+        assert "by http at web.example.org" in api.told
+        database.run('mysql pandora -e "UPDATE tagente_estado SET utimestamp = utimestamp - 700"')
+        assert "heard nothing" in judge_among(centre, [asked(database, tmp_path)], LOCAL_AGENT).told
+        database.run("mysql pandora -e \"UPDATE tagente SET alias = 'x' WHERE alias = 'centre'\"")
+        unknown = judge_among(centre, [asked(database, tmp_path)], LOCAL_AGENT)
+        database.run("mysql pandora -e \"UPDATE tagente SET alias = 'centre' WHERE alias = 'x'\"")
+    assert (unknown.word, "knows no agent" in unknown.told) == (Word.NOT_ASSESSED, True)
+    for control in (LOCAL_AGENT, API):
+        alone = judge_among(centre, [], control)
+        assert alone.word is Word.NOT_ASSESSED
+        assert "nobody could ask Pandora FMS's database" in alone.told
 
 
 # --- one server of two ---

@@ -218,6 +218,16 @@ def test_no_agent_takes_the_name_of_something_else(tmp_path: Path, name: str) ->
     assert not {"plant", "plant.deployment"} & {key.casefold() for key in found}
 
 
+def test_another_deployment_has_private_addresses_of_its_own(tmp_path: Path) -> None:
+    mill = SITE + "    mill: {hosts: {db2: {audit_deployment: mill, ansible_host: 192.0.2.20}}}\n"
+    found = selected(tmp_path, "pandora://db2", agent("pump", "192.0.2.31"), agent("web2"), text=mill)
+    assert {name: target.promises.deployment for name, target in found.items()} == {
+        "pump": "mill",
+        f"web2-{agent('web2').digest[:8]}": "mill",
+    }
+    assert list(selected(tmp_path, "pandora://192.0.2.60", agent("pump", "192.0.2.31"), text=mill)) == ["web1"]
+
+
 def test_an_agent_without_an_address_is_not_forgotten(tmp_path: Path) -> None:
     found = selected(tmp_path, "pandora://db1", agent("one"), agent("two"))
     assert [bool(target.unasked) for target in found.values()] == [True, True]

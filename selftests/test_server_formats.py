@@ -188,8 +188,9 @@ SECRET = "hunter2-SeCrEt"
     ("ask", "text", "kept"),
     [
         (tentacle._CONF, f"/f:3:password {SECRET}\n", "/f:3:password secret:14:own\n"),
-        (tentacle._CONF, f"/f:3:x=password \t{SECRET} \n", "/f:3:x=password \tsecret:15:own\n"),
-        (tentacle._CONF, f"/f:3:x password {SECRET}\n", "/f:3:x password secret:14:own\n"),
+        (tentacle._CONF, f"/f:3:x=password \t{SECRET} \n", "/f:3:password secret:15:own\n"),
+        (tentacle._CONF, f"/f:3:x password {SECRET}\n/f:4:password\r{SECRET}\n", "/f:4:password secret:14:own\n"),
+        (tentacle._CONF, "/f:3:password \r\n/f:4:password \f\n/f:5:port \r1\n", "/f:5:port 1\n"),
         (tentacle._CONF, "/f:3:password pandora\n", "/f:3:password secret:7:published\n"),
         (tentacle._CONF, "/f:3:ssl_password 1\n", "/f:3:ssl_password 1\n"),
         (tentacle._CONF, f"/f:3:# password {SECRET}\n/f:4: password {SECRET}\n", ""),
@@ -217,16 +218,51 @@ def test_a_secret_does_not_leave(ask: Ask, text: str, kept: str) -> None:
     assert filtered(ask, text) == kept
 
 
-@given(LINES)
-@settings(max_examples=15, deadline=None)
-def test_the_filter_changes_nothing_but_the_password(lines: list[str]) -> None:
+@given(st.lists(st.text(st.sampled_from("dbpass1 \t\r\f\xa0é.-_^$#/{=(\"'"), max_size=9), max_size=12))
+@settings(max_examples=20, deadline=None)
+def test_the_filters_and_the_reader_agree_on_which_lines_the_server_takes(lines: list[str]) -> None:
+    program = server_conf.COUNTS + r"utf8::decode($_); print counts($_) ? 1 : 0;"
+    done = subprocess.run(
+        ["perl", "-n", "-e", program],
+        input="".join(f"{line}\n" for line in lines).encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode() == "".join(str(int(server_conf.counts(line))) for line in lines)
+
+
+# What the daemon does with a line of its file, in its own language.
+TAKEN = r'chomp; $_ .= "\n"; $c{$1} = $2 if /^[a-zA-Z]/ && /([\w\-\_\.]+)\s+(.*)/ && $2 ne "";'
+TAKEN += ' END { print map { "$_\\0$c{$_}\\0" } sort keys %c }'
+WILD = st.lists(
+    st.one_of(
+        st.sampled_from(
+            ["password \r", "password\r", "port\f1", "ssl_password \v1", "a: password \rx", "password  \t\r y"]
+        ),
+        st.text(st.sampled_from("porty \t\r\f\v_.-:1é"), max_size=12).map("password".__add__),
+        st.text(st.sampled_from("port= \t\r\f\v_.-:1é"), max_size=12),
+    ),
+    max_size=8,
+)
+
+
+@given(st.one_of(LINES, WILD))
+@settings(max_examples=30, deadline=None)
+def test_the_filter_and_the_reader_take_a_file_as_tentacle_does(lines: list[str]) -> None:
     said = filtered(tentacle._CONF, "".join(f"/f:1:{line}\n" for line in lines))
-    after = tentacle_conf.tokens(("", line.removeprefix("/f:1:")) for line in said.removesuffix("\n").split("\n"))
-    before = tentacle_conf.tokens(("", line) for line in lines)
-    assert set(after) == set(before)
-    for token, value in before.items():
-        if "password" not in token + value.text:
-            assert after[token].text == value.text
+    told = tentacle_conf.tokens(("", line.removeprefix("/f:1:")) for line in said.removesuffix("\n").split("\n"))
+    done = subprocess.run(
+        ["perl", "-ne", TAKEN], input="".join(f"{line}\n" for line in lines).encode(), capture_output=True, check=True
+    )
+    words = done.stdout.decode().split("\0")
+    taken = {
+        token: value for token, value in zip(words[::2], words[1::2], strict=False) if token in tentacle_conf.TOKENS
+    }
+    if hidden := taken.pop("password", None):
+        kept = secret.read(told.pop("password").text)
+        assert kept is not None
+        assert kept.length == len(hidden.encode())
+    assert {token: value.text for token, value in told.items()} == taken
 
 
 def test_what_stands_for_a_secret_is_read() -> None:

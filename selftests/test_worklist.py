@@ -143,6 +143,7 @@ def test_what_is_exactly_as_it_was_left_is_one_change() -> None:
         ),
         met("server.default-secrets", "dbpass is a published default", "encryption_passphrase is a published default"),
         met("console.audit-retention", "records are deleted after 7 days"),
+        met("mysql.bind-address", "listens on 0.0.0.0:3306", "is told to listen on 0.0.0.0:3306"),
         met("tentacle.password", "the password is a published one"),
         met("ssh.root-login", "PermitRootLogin yes"),
         met("tentacle.password"),

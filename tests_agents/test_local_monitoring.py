@@ -4,17 +4,18 @@ from pandora_audit import LOW, MEDIUM, Duty, Subject, control
 
 
 @control("monitoring.local-agent", MEDIUM)
-def test_an_agent_runs_on_the_server_itself(local_agent):
+def test_an_agent_runs_on_the_server_itself(local_agent, deployment_database):
     """An agent runs on the Pandora FMS server itself, and reports.
 
     The machine that watches all others is the first that an intruder wants unwatched.
 
     Fix: Install the agent on the server, and `systemctl enable --now pandora_agent_daemon`. If it runs and nothing
-    arrives, its log tells why. Where the database is on another machine, audit_db_options lets this one ask it.
+    arrives, its log tells why. Whether it does, the database knows, which any host of the deployment may be asked for
+    (audit_db_options).
 
     Impact: None.
     """
-    assert not local_agent.silent
+    assert not local_agent.silent(deployment_database)
 
 
 @control("monitoring.log-modules", MEDIUM)
@@ -32,7 +33,7 @@ def test_the_servers_agent_watches_its_logs(local_agent):
 
 
 @control("monitoring.security-plugin", MEDIUM)
-def test_the_security_plugin_is_deployed_on_the_server(local_agent):
+def test_the_security_plugin_is_deployed_on_the_server(local_agent, deployment_database):
     """The security plugin is deployed on the server, and what it brings is fresh.
 
     It looks every day at what this audit looks at now and then: passwords, keys, changed files.
@@ -43,11 +44,11 @@ def test_the_security_plugin_is_deployed_on_the_server(local_agent):
     Impact: It cracks passwords: give it an interval of a day. Its own faults are known (it takes an explicit
     `PermitRootLogin no` for a yes, for one): judge its alarms by this report.
     """
-    assert not local_agent.security_plugin_missing
+    assert not local_agent.security_plugin_missing(deployment_database)
 
 
 @control("monitoring.security-plugin-clean", MEDIUM)
-def test_what_the_security_plugin_finds_is_not_left_open(local_agent, verdicts):
+def test_what_the_security_plugin_finds_is_not_left_open(local_agent, deployment_database, verdicts):
     """No problem that the security plugin raises, and we confirm, is left open.
 
     An alarm that stays on is one that nobody reads, and the next is not read either.
@@ -57,7 +58,7 @@ def test_what_the_security_plugin_finds_is_not_left_open(local_agent, verdicts):
 
     Impact: That of the fix. The plugin's last values are asked of Pandora FMS's database (audit_db_options).
     """
-    assert not verdicts.confirmed(local_agent.raised)
+    assert not verdicts.confirmed(local_agent.raised(deployment_database))
 
 
 @control("monitoring.alerts", LOW, duty=Duty.CONSIDER, subject=Subject.DEPLOYMENT)

@@ -92,6 +92,7 @@ CREATE TABLE talert_template_module_actions (id INT UNSIGNED AUTO_INCREMENT PRIM
 CREATE TABLE tevent_alert (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, name TEXT, disabled TINYINT DEFAULT 0);
 CREATE TABLE tagente_modulo (id_agente_modulo INT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
     id_agente INT UNSIGNED NOT NULL DEFAULT 0, id_tipo_modulo SMALLINT NOT NULL DEFAULT 0, nombre TEXT,
+    id_modulo INT UNSIGNED DEFAULT 0,
     disabled TINYINT UNSIGNED NOT NULL DEFAULT 0, delete_pending TINYINT UNSIGNED DEFAULT 0,
     plugin_user TEXT, plugin_pass TEXT);
 CREATE TABLE tagente_estado (id_agente_estado INT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
@@ -171,11 +172,11 @@ INSERT INTO tpolicy_collections (id_policy, id_collection) VALUES (1, 1);
 -- that found nothing.
 INSERT INTO tcredential_store (identifier, id_group, username, password) VALUES
     ('switches', 9, 'backup', 'lab-Only-Store-6');
-INSERT INTO tagente_modulo (id_agente, id_tipo_modulo, nombre)
-    SELECT id_agente, 23, 'Syslog' FROM tagente WHERE alias = 'pandora01' UNION ALL
-    SELECT id_agente, 23, 'Secure' FROM tagente WHERE alias = 'pandora01' UNION ALL
-    SELECT id_agente, 2, 'SSH&#x20;root&#x20;access&#x20;status' FROM tagente WHERE alias = 'pandora01' UNION ALL
-    SELECT id_agente, 2, 'SELinux&#x20;status' FROM tagente WHERE alias = 'pandora01' UNION ALL
-    SELECT id_agente, 1, 'Load&#x20;Average' FROM tagente WHERE alias = 'pandora01';
+INSERT INTO tagente_modulo (id_agente, id_tipo_modulo, nombre, id_modulo)
+    SELECT id_agente, 23, 'Syslog', 1 FROM tagente WHERE alias = 'pandora01' UNION ALL
+    SELECT id_agente, 23, 'Secure', 1 FROM tagente WHERE alias = 'pandora01' UNION ALL
+    SELECT id_agente, 2, 'SSH&#x20;root&#x20;access&#x20;status', 1 FROM tagente WHERE alias = 'pandora01' UNION ALL
+    SELECT id_agente, 2, 'SELinux&#x20;status', 1 FROM tagente WHERE alias = 'pandora01' UNION ALL
+    SELECT id_agente, 1, 'Load&#x20;Average', 1 FROM tagente WHERE alias = 'pandora01';
 INSERT INTO tagente_estado (id_agente_modulo, id_agente, datos, utimestamp, current_interval)
     SELECT id_agente_modulo, id_agente, 'lab-Only-Line-8', UNIX_TIMESTAMP(), 300 FROM tagente_modulo;

@@ -22,8 +22,6 @@ _LONG = 20
 # Only root and the program itself may read the file. To judge a password takes its line, and sudoers can name no filter
 # that is safe and right: whoever is granted this can read the password, on the host, which it does not leave. Its owner
 # is not root: a link in its place is not followed.
-# The server's own grammar: a letter in the first column, and somewhere a word, one blank, and a character that its
-# expression knows; it passes over any other line. The last one counts.
 SERVER_CONF = Ask(
     key="pandora-server-database",
     argv=("find", server_conf.MAIN, "-maxdepth", "0", "-type", "f", "-exec", "cat", "{}", "+"),
@@ -31,10 +29,13 @@ SERVER_CONF = Ask(
     only_if=Role.SERVER,
     keep=PERL
     + secret.TRAITS
+    + server_conf.COUNTS
     + r"""s/\s+\z//;
-next unless /^[A-Za-z]/ && m{\w\s[\w./?&=)(!*@#%\$~"'-]};
+my $line = $_;
+utf8::decode($line);
+next unless counts($line);
 print "$_\n" if /^(?:dbuser|dbname|dbhost|dbport|dbsslcafile)\s/i;
-print "dbpass " . traits("$1") . "\n" if /^dbpass\s+(.*)/i;
+print "dbpass " . traits("$1") . "\n" if $line =~ /^dbpass\s+(.*)/i;
 """,
 )
 

@@ -12,7 +12,7 @@ from pandora_audit.across import Look, Share, noting
 from pandora_audit.fact import Fact
 from pandora_audit.facts.pandora_console import PandoraConsole, Told
 from pandora_audit.facts.pandora_server import PandoraServer
-from pandora_audit.formats import config_php, sealed
+from pandora_audit.formats import config_php, sealed, server_conf
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.sealed import Sealed
 from pandora_audit.offence import Offence, Offences
@@ -33,11 +33,12 @@ _SERVER = Ask(
     only_if=Role.SERVER,
     keep=PERL
     + sealed.SEAL
+    + server_conf.COUNTS
     + r"""if (/^key:/) { opens($_); next }
 my $is_utf8 = utf8::decode($_);
 next unless /^([^:]*:\d+):([a-zA-Z].*)/s;
 my ($at, $line) = ($1, $2);
-next unless $line =~ m{[\w.-]+\s[\w./?&=)(!*@#%\$~"'-]} and $line =~ /^\w+\s(.*)/;
+next unless counts($line) and $line =~ /^\w+\s(.*)/;
 my $value = $1;
 $value =~ s/^\s+|\s+$//g;
 utf8::encode($value) if $is_utf8;

@@ -10,14 +10,13 @@ from functools import cached_property
 
 from pandora_audit.fact import Fact
 from pandora_audit.facts.pandora_agent import LOG_PLUGINS, SECURITY_PLUGINS, PandoraAgent, plugin
-from pandora_audit.facts.pandora_console import SECURITY_MODULES, PandoraDatabase, Tables
+from pandora_audit.facts.pandora_console import SECURITY_MODULES, DeploymentDatabase, Tables
 from pandora_audit.formats import addresses
 from pandora_audit.formats.addresses import Addresses
 from pandora_audit.formats.agent_conf import Module
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.promises import Promises
-from pandora_audit.question import Ask, NotObserved, Question, Role
+from pandora_audit.question import Ask, NotObserved, Role
 from pandora_audit.questions import ADDRESSES
 from pandora_audit.script import ROLES
 from pandora_audit.verdict import NotApplicable
@@ -93,26 +92,30 @@ class Reporting:
     addresses: Addresses
     logs: frozenset[str]
 
-    def agents(self, tables: Tables) -> dict[str, bool]:
-        """The agents that are this one, each with whether it has reported lately. Raises NotObserved for none."""
+    def agents(self, tables: Tables) -> dict[str, bool | None]:
+        """The agents that are this one, each with whether it has reported lately: None where nothing of it is regular.
+
+        Only where none has its name, those that have its address, which may be another machine's as well. Raises
+        NotObserved for none.
+        """
         places = {row[0]: row[1] for row in tables["address"]}
-        found = {
-            row[0]: row[8] == "1"
-            for row in tables["agent"]
-            if {row[1], row[2]} & self.names
-            or any(self._mean(each) for each in (row[1], row[2], places.get(row[0], "")))
-        }
+        named = [row for row in tables["agent"] if {row[1], row[2]} & self.names or any(map(self._mean, row[1:3]))]
+        found = named or [row for row in tables["agent"] if self._mean(places.get(row[0], ""))]
         if not found:
             raise NotObserved("the database knows no agent by a name or an address of this machine")
-        return found
+        return {row[0]: row[8] == "1" if row[8] else None for row in found}
 
     def _mean(self, place: str) -> bool:
         """Whether a name or an address is this machine's; one that every machine has says nothing."""
         return bool(place) and not addresses.is_loopback(place) and self.addresses.mean(place)
 
     def modules(self, tables: Tables) -> tuple[Watched, ...]:
-        """Its modules that watch logs, and those of the security plugins."""
-        mine = self.agents(tables)
+        """Its modules that watch logs, and those of the security plugins.
+
+        An agent of its name that is silent beside one that reports was there before it was installed anew.
+        """
+        agents = self.agents(tables)
+        mine = [agent for agent, heard in agents.items() if heard] or agents
         return tuple(
             Watched(number, name, raised == "1", fresh == "1")
             for number, agent, name, raised, fresh in tables["module"]
@@ -127,10 +130,6 @@ class LocalAgent(Fact):
     questions = (*PandoraAgent.questions, _UNITS, _LOGS, _PLUGINS, ADDRESSES)
     then = PandoraAgent.then
 
-    @classmethod
-    def first(cls, promises: Promises) -> tuple[Question, ...]:
-        return (*cls.questions, *PandoraDatabase.first(promises))
-
     @cached_property
     def reporting(self) -> Reporting:
         """What the database may know this agent by. Raises NotApplicable where there is none."""
@@ -143,17 +142,6 @@ class LocalAgent(Fact):
         return Reporting(frozenset(names), addresses.read(self.answers[ADDRESSES.key]), frozenset(logs))
 
     @cached_property
-    def _database(self) -> Tables:
-        """Pandora FMS's database. Raises NotObserved on a machine from which nobody asks it."""
-        try:
-            return PandoraDatabase(self.seen).tables
-        except NotApplicable:
-            raise NotObserved(
-                "what arrives of this agent is in Pandora FMS's database, which is not asked from here"
-                " (audit_db_options lets it be)"
-            ) from None
-
-    @cached_property
     def _agent(self) -> PandoraAgent | None:
         """The agent; None where the machine has none. Raises NotObserved where nobody could look."""
         said = re.search(r"^agent (\w+)", self.answers[ROLES].text, re.M)
@@ -164,8 +152,7 @@ class LocalAgent(Fact):
     def _none(self) -> Offences:
         return Offences([Offence(subject="agent", text="no agent of Pandora FMS is installed on the server")], "")
 
-    @cached_property
-    def silent(self) -> Offences:
+    def silent(self, database: DeploymentDatabase) -> Offences:
         """Why the server's own agent does not watch it: not installed, not running, not at the next start."""
         if self._agent is None:
             return self._none()
@@ -180,7 +167,11 @@ class LocalAgent(Fact):
             raise NotObserved("no unit of the agent is known: whether it starts with the machine was not seen")
         if states and not set(states) & {"enabled", "generated"}:
             found.append(Offence(subject="unit", text=f"its unit is {states[0]}", layer="next start"))
-        if not found and not any(self.reporting.agents(self._database).values()):
+        if not found and not any(heard := self.reporting.agents(database.tables).values()):
+            if None in heard:
+                raise NotObserved(
+                    "the agent brings nothing at intervals, so that the database does not show its silence"
+                )
             text = "the database has heard nothing of the agent for two of its intervals"
             found.append(Offence(subject="contact", text=text))
         return Offences(found, "an agent runs on the server, and starts with it; the database has heard of it")
@@ -216,8 +207,7 @@ class LocalAgent(Fact):
         nothing_withheld(self.answers[_PLUGINS.key])
         return Offence(subject=name, text=f"{name} is not where the agent looks for it", cause=module.where)
 
-    @cached_property
-    def security_plugin_missing(self) -> Offences:
+    def security_plugin_missing(self, database: DeploymentDatabase) -> Offences:
         """What keeps the security plugin from seeing anything: no line, no file, not root."""
         if self._agent is None:
             return self._none()
@@ -232,7 +222,7 @@ class LocalAgent(Fact):
             text = "the agent does not run as root, so the plugin cannot read what it judges"
             found.append(Offence(subject="root", text=text, layer="process"))
         if not found:
-            found = self._outdated(self._database)
+            found = self._outdated(database.tables)
         return Offences(found, f"{module.where} runs {module.parameters}")
 
     def _security_modules(self, tables: Tables) -> list[Watched]:
@@ -250,15 +240,14 @@ class LocalAgent(Fact):
             if not each.is_fresh
         ]
 
-    @cached_property
-    def raised(self) -> Mapping[str, tuple[str, ...]]:
+    def raised(self, database: DeploymentDatabase) -> Mapping[str, tuple[str, ...]]:
         """The problems that the security plugin raises, each with our controls that judge the same.
 
         Raises NotApplicable where no plugin is deployed, NotObserved where its last values were not told.
         """
         if self._agent is None or self._agent.security_plugin is None:
             raise NotApplicable("the security plugin is not deployed on the server: see monitoring.security-plugin")
-        modules = self._security_modules(self._database)
+        modules = self._security_modules(database.tables)
         if not any(each.is_fresh for each in modules):
             raise NotObserved("the security plugin has brought nothing lately: see monitoring.security-plugin")
         return {each.name: _judged_by(each.name) or () for each in modules if each.is_raised}

@@ -402,8 +402,9 @@ class Mysql(Fact):
         self, listeners: Iterable[_Listener], layer: str, cause: str, clients: tuple[str, ...] | None
     ) -> list[Offence]:
         beyond = [each for each in listeners if not each.is_loopback]
+        does = "is told to listen" if cause else "listens"
         return [
-            Offence(subject=str(each), text=f"listens on {each}{what}", layer=layer, cause=cause)
+            Offence(subject=str(each), text=f"{does} on {each}{what}", layer=layer, cause=cause)
             for each in beyond
             if (what := self._unpromised(each, clients)) is not None
         ]

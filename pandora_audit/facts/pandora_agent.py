@@ -99,6 +99,26 @@ def _above(path: str) -> tuple[str, ...]:
     return tuple("/".join(parts[:length]) or "/" for length in range(len(parts), 0, -1))
 
 
+# What a program of these names is a link to, link by link, lies in folders of its own.
+_FOLDERS_ABOVE = Ask(
+    key="agent-program-folders",
+    sh=rf"""for program in {" ".join(_PROGRAMS)}; do
+    at=$program
+    for hop in 1 2 3 4 5 6 7 8; do
+        [ -L "$at" ] || break
+        to=$(readlink "$at")
+        case $to in /*) ;; *) to=${{at%/*}}/$to ;; esac
+        at=$(readlink -f "${{to%/*}}/")/${{to##*/}}
+        above=${{at%/*}}
+        while [ -n "$above" ]; do
+            stat -c '{stat.WITH_TIME}' "$above"
+            above=${{above%/*}}
+        done
+    done
+    {{ [ -e "$at" ] && [ ! -L "$at" ]; }} || echo "hidden $program"
+done""",
+    only_if=Role.AGENT,
+)
 # Where data usually waits; of another folder the second trip asks.
 _SPOOLS = tuple(
     f"/var/spool/{each}{below}" for each in ("pandora", "pandorafms") for below in ("", "/data_out", "/temporal")
@@ -144,7 +164,7 @@ class PandoraAgent(Fact):
     """The agent of Pandora FMS."""
 
     role = Role.AGENT
-    questions: ClassVar[tuple[Question, ...]] = (_CONF, _PROCESSES, _LINKS, _MODES, _CODE, _SPOOL)
+    questions: ClassVar[tuple[Question, ...]] = (_CONF, _PROCESSES, _LINKS, _MODES, _FOLDERS_ABOVE, _CODE, _SPOOL)
     tls_words: ClassVar[tuple[str, ...]] = ("1", "yes")
     """The values of server_ssl that turn TLS on."""
 
@@ -395,10 +415,15 @@ class PandoraAgent(Fact):
             nothing_withheld(self.answers[question.key])
         if not any(path in entries for path in _PROGRAMS):
             raise NotObserved(f"none of {', '.join(_PROGRAMS)} is there: the agent's programs lie elsewhere")
+        above = self.answers[_FOLDERS_ABOVE.key].lines
+        entries |= stat.entries(above)
         wrong = {path: text for path, each in entries.items() if (text := _alterable(each, self._runs_as))}
         wrong = {path: text for path, text in wrong.items() if path not in _FILES}
         tops = {path: text for path, text in wrong.items() if not any(path.startswith(f"{other}/") for other in wrong)}
-        found = (Offence(subject=path, text=text, layer="file") for path, text in sorted(tops.items()))
+        found = [Offence(subject=path, text=text, layer="file") for path, text in sorted(tops.items())]
+        for path in _PROGRAMS:
+            if f"hidden {path}" in above and path in entries and not found:
+                raise NotObserved(f"{path} is a link to where this account sees nothing")
         return Offences(found, "only root may alter the agent's programs, plugins, collections and commands")
 
     @cached_property

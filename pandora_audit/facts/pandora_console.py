@@ -64,6 +64,20 @@ _WATCHING = (
     f" OR m.nombre LIKE 'SEC[%' OR m.nombre LIKE 'SEC&#91;%' OR m.nombre IN ({_words((*SECURITY_MODULES, *_STORED))}))"
 )
 
+# What the agent of a row of tagente brought itself: nothing that the server fetched (which counts as contact, too) or
+# made up for its silence (100). When it came is told in seconds since the epoch: ultimo_contacto is the local time of
+# whichever server wrote it, which is not always the database's.
+BROUGHT = (
+    "FROM tagente_estado s JOIN tagente_modulo m ON m.id_agente_modulo = s.id_agente_modulo"
+    " WHERE s.id_agente = tagente.id_agente AND s.utimestamp > 0 AND m.id_modulo = 1 AND m.id_tipo_modulo <> 100"
+    " AND m.disabled = 0 AND m.delete_pending = 0"
+)
+# Whether anything came within two of its intervals; NULL where nothing comes at intervals (21 to 23: as things happen).
+_HEARD = (
+    "(SELECT MAX(s.utimestamp) > UNIX_TIMESTAMP() - 2 * GREATEST(tagente.intervalo,"
+    f" MIN(IF(m.id_tipo_modulo IN (21, 22, 23), NULL, s.current_interval))) {BROUGHT})"
+)
+
 Table: TypeAlias = tuple[int, str]
 """The number of columns, and what is selected."""
 
@@ -93,7 +107,7 @@ _TABLES: Mapping[str, Table] = {
     "agent": (
         9,
         "id_agente, nombre, alias, modo, id_grupo, agent_version <> '', direccion <> '', comentarios <> '',"
-        " TIMESTAMPDIFF(SECOND, ultimo_contacto, NOW()) < 2 * intervalo FROM tagente WHERE disabled = 0",
+        f" {_HEARD} FROM tagente WHERE disabled = 0",
     ),
     "field": (
         2,
@@ -136,6 +150,7 @@ _TABLES: Mapping[str, Table] = {
         f" WHERE t.disabled = 0 AND t.standby = 0 AND t.id_agent_module IN (SELECT m.id_agente_modulo {_WATCHING})",
     ),
     "correlated": (1, "COUNT(*) FROM tevent_alert WHERE disabled = 0"),
+    "url": (1, "value FROM tconfig WHERE token = 'public_url'"),
 }
 
 
@@ -192,6 +207,39 @@ class PandoraDatabase(Fact):
     def tables(self) -> Tables:
         """The rows of every table. Raises NotApplicable on a machine from which nobody asks the database."""
         return read_tables(self.answers[_KEY], _TABLES)
+
+
+class DeploymentDatabase(Across):
+    """What Pandora FMS's database holds, for whichever host of its deployment: asked from any of them."""
+
+    of = (PandoraDatabase,)
+
+    @classmethod
+    def share(cls, look: Look) -> Tables:
+        return look(PandoraDatabase).tables
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The rows of every table. Raises NotObserved where nobody told them, or two told different ones."""
+        told = {share.host: share.value for share in self.shares if share.told}
+        return _only(told, [f"{share.host}: {share.silence or share.absent}" for share in self.shares])
+
+    @property
+    def public_url(self) -> str:
+        """Where the console says that it is; empty where it does not."""
+        told = sorted({row[0] for row in self.tables["url"]})
+        if len(told) > 1:
+            raise NotObserved(f"tconfig holds public_url {len(told)} times, with different values")
+        return "".join(told)
+
+
+def _only(told: Mapping[str, Tables], why: list[str]) -> Tables:
+    """The database that hosts told. Raises NotObserved for none (with what each said instead), and for several."""
+    if len({tuple(each["config"]) for each in told.values()}) > 1:
+        raise NotObserved(f"{', '.join(told)} hold different databases of Pandora FMS: which one is in use?")
+    if not told:
+        raise NotObserved(f"nobody could ask Pandora FMS's database: {'; '.join(why[:5])}")
+    return next(iter(told.values()))
 
 
 def read_tables(answer: Answer, tables: Mapping[str, Table]) -> Tables:
@@ -427,12 +475,8 @@ class PandoraConsole(Across):
         told: dict[str, Tables] = {
             share.host: share.value.tables for share in self.shares if share.told and share.value.tables
         }
-        if len({tuple(each["config"]) for each in told.values()}) > 1:
-            raise NotObserved(f"{', '.join(told)} hold different databases of Pandora FMS: which one is in use?")
-        if told:
-            return next(iter(told.values()))
         why = [f"{share.host}: {share.silence or share.absent or share.value.no_tables}" for share in self.shares]
-        raise NotObserved(f"nobody could ask Pandora FMS's database: {'; '.join(why[:5])}")
+        return _only(told, why)
 
     @cached_property
     def is_enterprise(self) -> bool:

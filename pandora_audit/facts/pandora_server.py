@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from pandora_audit.fact import Fact, Seen
@@ -14,7 +15,7 @@ from pandora_audit.facts import daemons
 from pandora_audit.facts.daemons import Process
 from pandora_audit.formats import addresses, secret, server_conf, stat
 from pandora_audit.formats.grep import nothing_withheld
-from pandora_audit.formats.server_conf import Configuration
+from pandora_audit.formats.server_conf import Configuration, Value
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import PERL, Ask, NotObserved, Question, Role
 from pandora_audit.questions import ADDRESSES, GROUP, PASSWD
@@ -54,10 +55,11 @@ _SECRETS = (
 _SECRETS_KEEP = (
     PERL
     + secret.HIDE
+    + server_conf.COUNTS
     + r"""utf8::decode($_);
 next unless /^([^:]*:\d+):([a-zA-Z].*)/s;
 my ($at, $line) = ($1, $2);
-next unless $line =~ m{[\w.-]+\s[\w./?&=)(!*@#%\$~"'-]} and $line =~ /^(\w+)\s(.*)/;
+next unless counts($line) and $line =~ /^(\w+)\s(.*)/;
 my ($token, $value) = (lc $1, $2);
 $value =~ s/^\s+|\s+$//g;
 print "$at:$token " . hide($value) . "\n";
@@ -152,6 +154,13 @@ class _File:
     owner: str
     group: str
     kind: str
+
+
+class KnowsConsole(Protocol):
+    """Whoever was told where the console says that it is."""
+
+    @property
+    def public_url(self) -> str: ...
 
 
 class PandoraServer(Fact):
@@ -356,16 +365,13 @@ class PandoraServer(Fact):
         """Whether a name or an address is this machine's own."""
         return not host or addresses.is_loopback(host) or addresses.read(self.answers[ADDRESSES.key]).mean(host)
 
-    @property
-    def plain_api(self) -> Offences:
+    def plain_api(self, console: KnowsConsole) -> Offences:
         """The configurations by which calls to the console's API travel in plain text."""
         found, seen = [], []
         for each in self.configurations:
             value = each["console_api_url"]
             if not value.text:
-                raise NotObserved(
-                    f"{each.file} does not set console_api_url, and only the database tells which one the server takes"
-                )
+                value = self._api_by(console, value.cause)
             try:
                 url = urlsplit(value.text)
                 host = url.hostname or ""
@@ -376,6 +382,14 @@ class PandoraServer(Fact):
                 text = f"the console's API is called by {url.scheme or 'nothing'} at {host}"
                 found.append(Offence(subject=each.file, text=text, layer="next start", cause=value.cause))
         return Offences(found or self._unread(), "; ".join(dict.fromkeys(seen)))
+
+    @staticmethod
+    def _api_by(console: KnowsConsole, cause: str) -> Value:
+        """The address that the server takes where its file has none: the console's, or one of its own machine."""
+        try:
+            return Value(console.public_url or "http://127.0.0.1/", f"{cause}, and tconfig.public_url")
+        except NotObserved as silent:
+            raise NotObserved(f"{cause}, and what holds instead was not told: {silent}") from silent
 
     # --- secrets ---
 

@@ -12,7 +12,15 @@ from functools import cached_property
 
 from pandora_audit.across import Across, Look
 from pandora_audit.fact import Fact
-from pandora_audit.facts.pandora_console import ConsoleEdition, Table, Tables, database_question, is_open, read_tables
+from pandora_audit.facts.pandora_console import (
+    BROUGHT,
+    ConsoleEdition,
+    Table,
+    Tables,
+    database_question,
+    is_open,
+    read_tables,
+)
 from pandora_audit.printable import one_line
 from pandora_audit.promises import Promises
 from pandora_audit.question import Ask, NotObserved, Question, Role, Unreadable
@@ -22,13 +30,15 @@ MOST_AGENTS = 10_000  # one more is asked for
 
 _RELEASE = ("db_scheme_version", "current_package", "MR")
 _SETTINGS = ("history_db_enabled", "history_db_host", "node_metaconsole", "metaconsole_base_url", *_RELEASE)
-# Ages in whole days: two runs within the hour tell the same.
+# Ages in whole days: two runs within the hour tell the same. Of what brings nothing itself, the last contact, which
+# may be a day off where server and database are in different time zones.
 ROSTER: Mapping[str, Table] = {
     "roster_agent": (
         9,
-        "LEFT(nombre, 600), LEFT(alias, 200), direccion, id_os,"
+        "LEFT(nombre, 600), LEFT(alias, 200), direccion, id_os,"  # noqa: S608  (of constants, as all here)
         " (SELECT LEFT(tgrupo.nombre, 100) FROM tgrupo WHERE tgrupo.id_grupo = tagente.id_grupo),"
-        " TIMESTAMPDIFF(DAY, ultimo_contacto, NOW()), COALESCE(disabled, 0) <> 0, COALESCE(agent_version, '') <> '',"
+        f" COALESCE((SELECT (UNIX_TIMESTAMP() - MAX(s.utimestamp)) DIV 86400 {BROUGHT}),"
+        " TIMESTAMPDIFF(DAY, ultimo_contacto, NOW())), COALESCE(disabled, 0) <> 0, COALESCE(agent_version, '') <> '',"
         " COALESCE(satellite_server, 0) <> 0 FROM tagente ORDER BY id_agente LIMIT 10001",
     ),
     "roster_server": (

@@ -42,6 +42,7 @@ _PROCESS = daemons.ask(
 } else { $secret = 0; print }
 """,
 )
+# Its own tokens, as Tentacle takes lines apart: one may stand anywhere in a line, and what is a blank to Perl ends it.
 # A link is not followed, so that whoever may make one here does not have another file read.
 _CONF = Ask(
     key="tentacle-conf",
@@ -50,9 +51,13 @@ _CONF = Ask(
     only_if=Role.TENTACLE,
     keep=PERL
     + secret.HIDE
-    + r"""next unless /^[^:]*:\d+:[a-zA-Z]/;
-s/((?<!ssl_)password[ \t]++)(.+)/$1 . hide($2)/e;
-print;
+    + r"""next unless my ($at, $line) = /^([^:]*:\d+:)([a-zA-Z].*)/s;
+next unless my ($token, $value) = $line =~ /([\w.-]+)\s+(.*)/;
+next if $value eq "" or $token !~ /^(?:"""
+    + "|".join(sorted(tentacle_conf.TOKENS))
+    + r""")$/;
+$value = hide($value) if $token eq "password";
+print "$at$token $value\n";
 """,
 )
 _TIMES = Ask(
@@ -357,21 +362,22 @@ class TentacleServer(Fact):
         return tuple(self._wire(port) for port in sorted(self._sockets))
 
     def _wire(self, port: int) -> Wire:
-        reasons, refused = [], []
+        reasons = []
         for key, place in ((_wire_key(port), "from the auditor's place"), (_loopback_key(port), "from the host")):
             answer = self.answers[key]
             if answer.silence or answer.status != 0:
                 reasons.append(answer.silence or f"port {port} is closed to the auditor")
                 continue
             wire = heard(answer, port, place)
-            if wire.told and not wire.turns_away:
+            # Whoever is turned away may be so for where he comes from. The host itself is not, unless libwrap says so.
+            if wire.told and not (wire.turns_away and (key == _wire_key(port) or self._by_libwrap)):
                 return wire
-            if wire.told:
-                refused.append(wire)
             reasons.append(str(wire))
-        if refused:
-            return refused[0]
         raise NotObserved(f"what port {port} does is not known: {'; '.join(reasons)}")
+
+    @property
+    def _by_libwrap(self) -> bool:
+        return any(start.switch("use_libwrap") for start in self.starts)
 
     @property
     def _wires_say(self) -> str:

@@ -15,7 +15,7 @@ from pandora_audit.formats import sddl, windows_agent_conf
 from pandora_audit.formats.agent_conf import AgentConf, Line, Setting
 from pandora_audit.formats.sddl import Descriptor
 from pandora_audit.offence import Offence, Offences
-from pandora_audit.powershell import quoted
+from pandora_audit.powershell import WALK, quoted
 from pandora_audit.question import Answer, Ask, NotObserved, Question, Role, Unreadable
 from pandora_audit.verdict import NotApplicable
 
@@ -61,14 +61,16 @@ foreach ($line in $main) {{
 """,
     only_if=Role.AGENT,
 )
-# Whose name a process bears only an administrator is told; others are refused, which is no empty answer.
+# Whose name a process bears only an administrator is told; others are refused, which is no empty answer. The system's
+# name is another one in each language, its SID is not.
 _PROCESSES = Ask(
     key="windows-processes",
     ps=r"""# Get-Process PandoraAgent
 'asked'
 $epoch = New-Object DateTime 1970, 1, 1, 0, 0, 0, ([DateTimeKind]::Utc)
 Get-Process -Name PandoraAgent -IncludeUserName -ErrorAction SilentlyContinue | ForEach-Object {
-  "$([long] ($_.StartTime.ToUniversalTime() - $epoch).TotalSeconds)|$($_.UserName)"
+  $sid = (New-Object Security.Principal.NTAccount $_.UserName).Translate([Security.Principal.SecurityIdentifier]).Value
+  "$([long] ($_.StartTime.ToUniversalTime() - $epoch).TotalSeconds)|$sid|$($_.UserName)"
 }
 """,
     only_if=Role.AGENT,
@@ -89,15 +91,18 @@ if ($name -and $name -ne 'LocalSystem') {
 """,
     only_if=Role.AGENT,
 )
-_ROW = r"""
+_ROW = (
+    WALK
+    + r"""
 $epoch = New-Object DateTime 1970, 1, 1, 0, 0, 0, ([DateTimeKind]::Utc)
 function Row($item) {
-  if ($item.LinkType -match '^(Junction|SymbolicLink)$') { "link|0||$($item.FullName)"; return }
+  if (Link $item) { "link|0||$($item.FullName)"; return }
   $kind = if ($item.PSIsContainer) { 'folder' } else { 'file' }
   $at = [long] ($item.LastWriteTimeUtc - $epoch).TotalSeconds
   "$kind|$at|$((Get-Acl -LiteralPath $item.FullName).Sddl)|$($item.FullName)"
 }
 """
+)
 # No other path is looked at: its provider, or its server, may be anything.
 _TEMPORAL = r"if ($path -notmatch '^[A-Za-z]:[\\/]') { throw 'it is on no drive of the machine' }" + (
     f"{_ROW}Row (Get-Item -LiteralPath $path -Force)\n"
@@ -124,7 +129,7 @@ _CODE = Ask(
     + _ROW
     + r"""
 $temporal = "$env:PANDORA_HOME\temp"
-foreach ($item in Get-ChildItem -LiteralPath $env:PANDORA_HOME -Recurse -Force) {
+foreach ($item in Walk $env:PANDORA_HOME) {
   if ($item.Extension -eq '.log' -or $item.Extension -eq '.txt') { continue }
   if ($item.FullName.StartsWith($temporal, [StringComparison]::OrdinalIgnoreCase)) { continue }
   Row $item
@@ -135,7 +140,9 @@ foreach ($item in Get-ChildItem -LiteralPath $env:PANDORA_HOME -Recurse -Force) 
     only_if=Role.AGENT,
 )
 _NAME = Ask(key="windows-name", ps="# the machine's name\n$env:COMPUTERNAME\n", only_if=Role.AGENT)
-_SYSTEM = ("localsystem", "nt authority\\system", "system")
+_SYSTEM = "S-1-5-18"
+# As a service's account is written, in every language; under another name it has the SID.
+_LOCAL_SYSTEM = "localsystem"
 # The agent writes the name that it made up for itself into its file, in its first moments.
 _FIRST_MOMENTS = 60
 
@@ -223,10 +230,12 @@ class WindowsAgent(PandoraAgent, windows=True):
     # --- what runs ---
 
     @cached_property
-    def _started(self) -> dict[int, str]:
-        """When agents started (seconds since the epoch), and as whom."""
-        rows = (line.partition("|") for line in self.answers[_PROCESSES.key].succeeded().lines)
-        return {int(at): user for at, bar, user in rows if bar and re.fullmatch(r"\d{1,12}", at)}
+    def _started(self) -> dict[int, tuple[str, str]]:
+        """When agents started (seconds since the epoch), and as whom: SID and name."""
+        rows = (
+            re.fullmatch(r"(\d{1,12})\|(.*?)\|(.*)", line) for line in self.answers[_PROCESSES.key].succeeded().lines
+        )
+        return {int(row[1]): (row[2], row[3]) for row in rows if row}
 
     @cached_property
     def runs(self) -> bool:
@@ -252,8 +261,8 @@ class WindowsAgent(PandoraAgent, windows=True):
         """The superuser as whom the agent runs, or will after its next start."""
         found = [
             Offence(subject=user, text=f"the agent runs as {user}", layer="process")
-            for user in self._started.values()
-            if user.lower() in _SYSTEM
+            for sid, user in self._started.values()
+            if sid == _SYSTEM
         ]
         account = self._service.get("account", [""])[0]
         if not account:
@@ -264,7 +273,7 @@ class WindowsAgent(PandoraAgent, windows=True):
 
     def _is_privileged(self, account: str) -> bool:
         """Whether an account is the system, or one of the machine's administrators, as far as it can be told."""
-        if account.lower() in _SYSTEM:
+        if account.lower() == _LOCAL_SYSTEM or self._sid == _SYSTEM:
             return True
         told, administrators = self._service, self._service.get("administrator", [])
         sid = self._sid
@@ -299,7 +308,7 @@ class WindowsAgent(PandoraAgent, windows=True):
         if found is None:
             raise NotObserved(f"the access list of {path} was not told")
         if found.kind == "link":
-            raise NotObserved(_unseen(found))
+            raise NotObserved(_unseen(found.path))
         return found
 
     @property
@@ -310,7 +319,7 @@ class WindowsAgent(PandoraAgent, windows=True):
     def _itself(self) -> tuple[str, ...]:
         """The account that the agent runs as, where it is not the system: it may alter what is its own."""
         account = self._service.get("account", [""])[0]
-        return () if account.lower() in _SYSTEM else (self._sid,)
+        return () if account.lower() == _LOCAL_SYSTEM else (self._sid,)
 
     @cached_property
     def readable_configuration(self) -> Offences:
@@ -353,7 +362,7 @@ class WindowsAgent(PandoraAgent, windows=True):
         above = (each for path, each in self._access.items() if home.startswith(f"{path.rstrip(chr(92))}\\"))
         for each in (*entries.values(), *above):
             if each.kind == "link" and not found:
-                raise NotObserved(_unseen(each))
+                raise NotObserved(_unseen(each.path))
         return Offences(found, "only administrators may alter the agent's programs, plugins and collections")
 
     def _alterable(self, items: Iterable[_Item]) -> Iterable[tuple[str, str]]:
@@ -381,7 +390,7 @@ class WindowsAgent(PandoraAgent, windows=True):
                 raise NotObserved(f"the access list of {setting.value} was not told")
             folder = told[0]
             if folder.kind == "link":
-                raise NotObserved(_unseen(folder))
+                raise NotObserved(_unseen(folder.path))
         others = folder.access.others(sddl.READ | sddl.ALTER | sddl.REPLACE, self._itself)
         text = f"{folder.path} is open to {', '.join(others)}"
         found = [Offence(subject=folder.path, text=text, layer="file", cause=setting.where)] if others else []
@@ -407,18 +416,23 @@ def _may_be_here(path: str) -> bool:
     return re.match(r"[A-Za-z]:[\\/]|%", path) is not None
 
 
-def _unseen(link: _Item) -> str:
-    return f"{link.path} is a link, and what it leads to was not looked at"
+def _unseen(link: str) -> str:
+    return f"{link} is a link, and what it leads to was not looked at"
 
 
 _DIGESTS = Ask(
     key="windows-plugins",
-    ps=r"""# digests of the agent's plugins
+    ps="# digests of the agent's plugins\n"
+    + WALK
+    + r"""
 $sha = [Security.Cryptography.SHA256]::Create()
 foreach ($folder in 'util', 'plugins', 'collections', 'commands') {
   $path = "$env:PANDORA_HOME\$folder"
   if (-not (Test-Path -LiteralPath $path)) { continue }
-  foreach ($item in Get-ChildItem -LiteralPath $path -Recurse -Force) {
+  $top = Get-Item -LiteralPath $path -Force
+  if (Link $top) { "link $path"; continue }
+  foreach ($item in Walk $path) {
+    if (Link $item) { "link $($item.FullName)"; continue }
     if ($item.PSIsContainer -or $item.Extension -eq '.txt') { continue }
     $file = [IO.File]::Open($item.FullName, 'Open', 'Read', 'ReadWrite')
     "$([BitConverter]::ToString($sha.ComputeHash($file)).Replace('-', '').ToLower()) $($item.FullName)"
@@ -441,6 +455,8 @@ class WindowsPlugins(AgentPlugins, windows=True):
     def _now(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for line in self.answers[_DIGESTS.key].succeeded().lines:
+            if line.startswith("link "):
+                raise NotObserved(_unseen(line.removeprefix("link ")))
             row = re.fullmatch(r"([0-9a-f]{64}) (.*)", line, re.S)
             if row is None:
                 raise Unreadable(f"{line[:100]!r} is no digest")

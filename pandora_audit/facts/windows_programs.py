@@ -11,14 +11,18 @@ from pandora_audit.fact import Fact
 from pandora_audit.formats import osslsigncode
 from pandora_audit.formats.osslsigncode import State
 from pandora_audit.offence import Offence, Offences
+from pandora_audit.powershell import WALK
 from pandora_audit.promises import Promises
 from pandora_audit.question import Ask, NotObserved, Probe, ProbeKind, Question, Role, Unreadable
 from pandora_audit.verdict import NotApplicable, ToDecide
 
 _SIGNATURES = Ask(
     key="windows-signatures",
-    ps=r"""# Get-AuthenticodeSignature of the agent's programs
-Get-ChildItem -LiteralPath $env:PANDORA_HOME -Recurse -Force | ForEach-Object {
+    ps="# Get-AuthenticodeSignature of the agent's programs\n"
+    + WALK
+    + r"""
+Walk $env:PANDORA_HOME | ForEach-Object {
+  if (Link $_) { "Link|||$($_.FullName)"; return }
   if ('.exe', '.dll', '.msi' -notcontains $_.Extension) { return }
   $signature = Get-AuthenticodeSignature -LiteralPath $_.FullName
   $signer = "$($signature.SignerCertificate.Subject)" -replace '[|\r\n]', ' '
@@ -102,6 +106,8 @@ class ProgramsOnWindows(WindowsPrograms, windows=True):
         if any(len(row) != 4 for row in rows):
             raise Unreadable("the signatures of the agent's programs are told in rows that are none")
         found = tuple(_Program(*row) for row in rows)
+        if links := [each.path for each in found if each.state == "Link"]:
+            raise NotObserved(f"{links[0]} is a link, and what it leads to was not looked at")
         if not found:
             raise NotObserved("no program of the agent was told")
         return found

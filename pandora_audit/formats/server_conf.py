@@ -10,7 +10,10 @@ MAIN = "/etc/pandora/pandora_server.conf"
 SPOOL = "/var/spool/pandora/data_in"
 
 # Somewhere in the line: a word, exactly one blank, and a character that a value may begin with. Else it is dropped.
-_COUNTS = re.compile(r"(?<![\w.-])[\w.-]+\s[\w./?&=)(!*@#%$~\"'-]")
+_LINE = r"""[\w.-]+\s[\w./?&=)(!*@#%\$~"'-]"""
+_COUNTS = re.compile(rf"(?<![\w.-]){_LINE}")
+COUNTS = f"sub counts {{ $_[0] =~ /^[a-zA-Z]/ && $_[0] =~ m{{{_LINE}}} }}\n"
+"""``counts`` in Perl, for a filter on the host: of a line that is decoded."""
 # Tokens of which a number is taken and the rest of the line ignored; the blanks before it may be several. Others take
 # the rest of the line. A flag that is neither 0 nor 1 is as if it were not there.
 _NUMBERS = {

@@ -39,6 +39,7 @@ _ALONE = {
     "V": "verbose",
     "w": "ssl_password",
 }
+TOKENS = frozenset({*_TAKING.values(), *_ALONE.values()})
 
 
 @dataclass(frozen=True)
