@@ -94,9 +94,12 @@ SSSD = Ask(
     key="sssd-access",
     argv=(
         *("find", "-L", "/etc/sssd", "-maxdepth", "2", "-type", "f"),
-        *("-exec", "grep", "-HiwF", "-e", "access_provider", "-e", "id_provider", "{}", "+"),
+        *("-exec", "grep", "-HiwF", "-e", "access_provider", "-e", "id_provider", "-e", "simple_allow_users"),
+        *("-e", "simple_allow_groups", "-e", "ad_access_filter", "{}", "+"),
     ),
     root=True,
+    # That there is a list or a filter is enough; whom it names stays on the host.
+    keep=r"/:[[:space:]]*[#;]/d;s/(simple_allow_[a-z]+|ad_access_filter)([[:space:]]*=).*/\1\2 …/I;p",
 )
 
 # Of an account: whether "!" locks it, "empty" or its hash's scheme ("-": what no password fits), the day it expires.
