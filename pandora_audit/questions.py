@@ -164,6 +164,9 @@ def _keys_below(key: str, depth: int, *folders: str) -> Ask:
     )
 
 
+OF_THE_DIRECTORY = "sss_ssh_authorizedkeys"
+"""A program that tells sshd the keys of the directory's accounts, and of no others."""
+
 AUTHORIZED_KEYS = _keys_below("authorized-keys", 4, "/root/", "/home/")
 # Where packages put the homes of the accounts that they create.
 SERVICE_HOMES = ("/var/lib/", "/var/www/", "/var/cache/", "/usr/share/", "/srv/", "/opt/", "/nonexistent/")
@@ -171,7 +174,18 @@ SERVICE_KEYS = _keys_below("service-keys", 3, *SERVICE_HOMES)
 
 SHIPPING = (
     *("systemd-journal-upload", "filebeat", "fluent-bit", "td-agent-bit", "td-agent", "fluentd", "promtail"),
-    *("alloy", "vector", "nxlog", "SplunkForwarder", "wazuh-agent", "elastic-agent", "azuremonitoragent"),
+    *(
+        "alloy",
+        "vector",
+        "otelcol-contrib",
+        "otelcol",
+        "nxlog",
+        "graylog-sidecar",
+        "SplunkForwarder",
+        "wazuh-agent",
+        "elastic-agent",
+        "azuremonitoragent",
+    ),
     *("amazon-cloudwatch-agent", "datadog-agent", "google-cloud-ops-agent"),
 )
 """The services that copy logs to other machines, and do nothing else."""
@@ -198,7 +212,7 @@ LOG_PROCESSES = Ask(
     argv=("ps", "-eo", "user:32=,comm=,args="),
     keep=r"""
 /^[^ ]+ +(rsyslogd|syslog-ng|chronyd) /p
-s/^([^ ]+ +(pandora_agent|audisp-remote|filebeat|fluent-bit|promtail|alloy|vector|nxlog|splunkd|wazuh-agentd)) .*/\1/p
+s/^([^ ]+ +(pandora_agent|audisp-remote|filebeat|fluent-bit|promtail|alloy|vector|otelcol[a-z-]*|nxlog|splunkd|wazuh-agentd)) .*/\1/p
 s/^([^ ]+ +(ossec-agentd|stunnel4?)) .*/\1/p
 """,
 )

@@ -69,6 +69,12 @@ _SHIPPERS = (
     _Shipper("promtail", ("promtail",), ("promtail",), ("/etc/promtail",)),
     _Shipper("alloy", ("alloy",), ("alloy",), ("/etc/alloy",)),
     _Shipper("vector", ("vector",), ("vector",), ("/etc/vector",)),
+    _Shipper(
+        "the OpenTelemetry collector",
+        ("otelcol-contrib", "otelcol"),
+        ("otelcol-contrib", "otelcol"),
+        ("/etc/otelcol-contrib", "/etc/otelcol"),
+    ),
     _Shipper("nxlog", ("nxlog",), ("nxlog",), ("/etc/nxlog", "/etc/nxlog.conf", "/opt/nxlog/etc")),
     _Shipper(
         "the Splunk forwarder",
@@ -79,7 +85,14 @@ _SHIPPERS = (
     _Shipper("the Wazuh agent", ("wazuh-agent",), ("wazuh-agentd", "ossec-agentd"), ("/var/ossec/etc/ossec.conf",)),
 )
 # What these ship is said in a console, not on the host.
-_MANAGED = ("elastic-agent", "azuremonitoragent", "amazon-cloudwatch-agent", "datadog-agent", "google-cloud-ops-agent")
+_MANAGED = (
+    "elastic-agent",
+    "graylog-sidecar",
+    "azuremonitoragent",
+    "amazon-cloudwatch-agent",
+    "datadog-agent",
+    "google-cloud-ops-agent",
+)
 _TUNNELS = _Shipper("stunnel", ("stunnel", "stunnel4"), ("stunnel", "stunnel4"), ("/etc/stunnel",))
 
 _WORDS = (

@@ -33,6 +33,8 @@ _PLACES = Ask(
     root=True,
     keep="/^[^:]*:[0-9]+:[[:space:]]*#/d\n/timeout -s KILL/d\np",
 )
+# Groups that distributions have rules for, whether they exist or not; a directory may know them.
+_USUAL_GROUPS = Ask(key="sudo-groups", argv=("getent", "group", "admin", "sudo", "wheel"), keep="s/:.*//p")
 _TOOLS = Ask(
     key="privilege-tools",
     sh='uname -n; for tool in sudo doas; do p=$(command -v $tool) && echo "$tool=$p"; done; '
@@ -52,7 +54,7 @@ def is_everything(command: str) -> bool:
 class Sudo(Fact):
     """Sudo's rules, as its own parser reads them, and the other ways to root that PAM opens."""
 
-    questions = (*Accounts.questions, _RULES, _TARGETS, _PLACES, _TOOLS)
+    questions = (*Accounts.questions, _RULES, _TARGETS, _PLACES, _TOOLS, _USUAL_GROUPS)
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
@@ -124,12 +126,18 @@ class Sudo(Fact):
         elif member.kind in ("usergroup", "usergid"):
             key = int(member.name) if re.fullmatch("[0-9]{1,10}", member.name) else member.name
             known = any(key in (group.name, group.gid) for group in accounts.groups)
-            if known or not accounts.directories("passwd"):
+            if known or not accounts.directories("passwd") or self._is_nowhere(member.name):
                 yield from sorted(accounts.members(key))
             else:
                 yield str(member)
         else:
             yield str(Member(member.kind, member.name))
+
+    def _is_nowhere(self, group: str) -> bool:
+        """Whether a distribution's rule is for a group that the directory does not know either."""
+        answer = self.answers[_USUAL_GROUPS.key]
+        # 2: one of them is not found.
+        return group in _USUAL_GROUPS.argv[2:] and answer.status in (0, 2) and group not in answer.lines
 
     def _runs_as_root(self, grant: Grant) -> bool:
         """Whether a rule lets a command run as root; without a list of targets that is what it does."""
