@@ -212,8 +212,8 @@ LOG_PROCESSES = Ask(
     argv=("ps", "-eo", "user:32=,comm=,args="),
     keep=r"""
 /^[^ ]+ +(rsyslogd|syslog-ng|chronyd) /p
-s/^([^ ]+ +(pandora_agent|audisp-remote|filebeat|fluent-bit|promtail|alloy|vector|otelcol[a-z-]*|nxlog|splunkd|wazuh-agentd)) .*/\1/p
-s/^([^ ]+ +(ossec-agentd|stunnel4?)) .*/\1/p
+s/^([^ ]+ +(pandora_agent|audisp-remote|filebeat|fluent-bit|promtail|alloy|vector|nxlog|splunkd|wazuh-agentd)) .*/\1/p
+s/^([^ ]+ +(ossec-agentd|otelcol|otelcol-contrib|stunnel4?)) .*/\1/p
 """,
 )
 

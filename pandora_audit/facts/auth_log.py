@@ -394,7 +394,7 @@ class AuthLog(Fact):
             if kind == "everybody" and not all("x" in each.bits(2) for each in folders):
                 continue
             known = name in (owners if kind == "account" else _READING_GROUPS if kind == "group" else ())
-            if known or (kind == "account" and self._is_its_own(entry, name)) or not set(bits) & {"r", "w"}:
+            if known or (kind != "everybody" and self._is_its_own(entry, name)) or not set(bits) & {"r", "w"}:
                 continue
             does = " and ".join(word for bit, word in (("r", "reads"), ("w", "writes")) if bit in bits)
             who = name if kind == "everybody" else f"the {kind} {name}"
@@ -410,8 +410,12 @@ class AuthLog(Fact):
         return "r" in entry.bits(1 if entry.group in groups else 2)
 
     def _is_its_own(self, entry: Entry, name: str) -> bool:
-        """Whether an account reads only what it has done itself, or is that of a service that ships the log."""
-        return re.search(r"/user-\d+(@[^/]*)?\.journal$", entry.path) is not None or name in self._services.shippers
+        """Whether an account reads only what it has done itself, or is that of a service that ships or watches the log.
+
+        The group of such a service's own has its name.
+        """
+        ours = self._services.shippers | self._services.users("pandora_agent")
+        return re.search(r"/user-\d+(@[^/]*)?\.journal$", entry.path) is not None or name in ours
 
     @cached_property
     def _acls(self) -> dict[str, tuple[listing.AclEntry, ...]]:

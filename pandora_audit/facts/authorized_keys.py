@@ -208,7 +208,7 @@ class AuthorizedKeys(Fact):
         people = [*keys, *self._authority_keys]
         if people and known is None:
             names = ", ".join(sorted({self._names(key) for key in people}))
-            raise ToDecide(f"{len(people)} keys open the accounts {names}: are they known? Promise audit_user_keys")
+            raise ToDecide(f"{len(people)} keys open {names}: are they known? Promise audit_user_keys")
         found = [
             Offence(
                 subject=key.fingerprint,

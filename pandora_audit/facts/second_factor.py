@@ -10,7 +10,7 @@ from functools import cached_property
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.accounts import Accounts
 from pandora_audit.facts.sshd import Sshd
-from pandora_audit.formats import pam
+from pandora_audit.formats import pam, units
 from pandora_audit.formats.pam import Module
 from pandora_audit.formats.passwd import Account
 from pandora_audit.offence import Offence, Offences
@@ -31,8 +31,16 @@ _TOKENS = (
 _LENIENT = ("nullok", "nouserok")
 # They ask a server, which may ask for a token; nobody sees that from here.
 _SERVERS = ("pam_radius_auth.so", "pam_radius.so", "pam_sss.so", "pam_python.so", "pam_exec.so", "pam_winbind.so")
-# What else people log in by than SSH.
-_LOGINS = ("login", "cockpit", "gdm-password", "lightdm", "sddm", "xrdp-sesman")
+# What else people log in by than SSH, and the units that offer it; PAM's file is there before anybody starts them.
+_LOGINS: dict[str, tuple[str, ...]] = {
+    "login": (),
+    "cockpit": ("cockpit.socket", "cockpit.service"),
+    "gdm-password": ("gdm.service", "gdm3.service"),
+    "lightdm": ("lightdm.service",),
+    "sddm": ("sddm.service",),
+    "xrdp-sesman": ("xrdp-sesman.service",),
+}
+_UNITS = units.ask("login-units", *(unit for those in _LOGINS.values() for unit in those))
 _PASSWORDS = ("password", "keyboard-interactive")
 # What a way in of sshd's is called, and the keywords (by release) that allow it.
 _METHODS = {
@@ -48,7 +56,7 @@ _MOST_CONDITIONS = 8
 class SecondFactor(Fact):
     """The ways that people and programs log in by, and what each asks for."""
 
-    questions = (*Accounts.questions, _INSTALLED)
+    questions = (*Accounts.questions, _INSTALLED, _UNITS)
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
@@ -150,13 +158,20 @@ class SecondFactor(Fact):
 
     def _by_password(self, service: str) -> Iterator[Offence]:
         """A login that takes a password of somebody's, and no token."""
-        if service not in self._services:
+        if service not in self._services or self._is_off(service):
             return
         with_password = [each.name for each in self.accounts.people if self.accounts.password(each).is_set]
         if (with_password or self.accounts.directories("passwd")) and (text := self._one_thing_in(service)):
             whom = f" ({', '.join(with_password)})" if with_password else ""
             cause = f"/etc/pam.d/{service}"
             yield Offence(subject=service, text=f"{service}{whom}: {text}", layer="next start", cause=cause)
+
+    def _is_off(self, service: str) -> bool:
+        """Whether the units that offer a login are there, and none of them runs or starts."""
+        answer = self.answers[_UNITS.key]
+        told = {} if answer.silence else {unit.name: unit for unit in units.units(answer.text)}
+        there = [told[name] for name in _LOGINS[service] if name in told and told[name].is_known]
+        return bool(there) and not any(unit.runs or unit.starts for unit in there)
 
     # --- PAM ---
 

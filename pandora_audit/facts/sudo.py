@@ -46,9 +46,18 @@ _SHELLS = re.compile(r"(/\S*/)?(ba|da|k|z|c|tc|fi|a)?sh(\s.*)?")
 _SU_TO_ROOT = re.compile(r"(/\S*/)?su(\s+(-|-l|--login|root))*")
 
 
+# Where shells are, for rules that name a folder or a pattern.
+_SOME_SHELLS = tuple(f"{folder}/{name}" for folder in ("/bin", "/usr/bin") for name in ("bash", "sh"))
+
+
 def is_everything(command: str) -> bool:
-    """Whether a command is as good as any: ALL, a shell, su to root."""
-    return command == sudoers.ALL or any(each.fullmatch(command) for each in (_SHELLS, _SU_TO_ROOT))
+    """Whether a command is as good as any: ALL, a shell, su to root, a pattern or a folder that a shell is in."""
+    if command == sudoers.ALL or any(each.fullmatch(command) for each in (_SHELLS, _SU_TO_ROOT)):
+        return True
+    program = command.split(" ", 1)[0]
+    pattern = f"{program}*" if program.endswith("/") else program
+    # No wildcard of sudo's stands for a slash.
+    return any(shell.count("/") == pattern.count("/") and fnmatch.fnmatchcase(shell, pattern) for shell in _SOME_SHELLS)
 
 
 class Sudo(Fact):
@@ -334,16 +343,17 @@ class Sudo(Fact):
             raise NotApplicable("sudo is not installed")
         files = [str(setting.options["logfile"]) for setting in self._in_force("logfile")]
         file = next((name for name in files if name.startswith("/") and name != "/dev/null"), "")
+        servers = [setting for setting in self._in_force("log_servers") if setting.options["log_servers"]]
         found = []
         for option, is_wrong in _UNLOGGED.items():
             for setting in self._in_force(option):
                 value = setting.options[option]
-                elsewhere = option.startswith("syslog") and file
+                elsewhere = option.startswith("syslog") and (file or servers)
                 if is_wrong(value) and not elsewhere:
                     found.append(self._set(setting, option, value))
         if not found:
             self._all_rules_seen()
-        return Offences(found, f"sudo logs to {file or 'syslog'}")
+        return Offences(found, f"sudo logs to {file or ('its log servers' if servers else 'syslog')}")
 
 
 _UNLOGGED: dict[str, Callable[[object], bool]] = {
