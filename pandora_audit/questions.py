@@ -89,7 +89,7 @@ s/{_ROW}([^ ]+).*/\1 \2/p
 """,
 )
 
-PAM = Ask(key="pam", sh="set +f; grep -Hs '^[^#]' /etc/pam.d/*")
+PAM = Ask(key="pam", sh="set +f; grep -H '^[^#]' /etc/pam.d/*")
 SSSD = Ask(
     key="sssd-access",
     argv=(

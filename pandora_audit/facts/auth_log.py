@@ -424,7 +424,7 @@ class AuthLog(Fact):
 
 def _is_there(answer: Answer) -> bool:
     """Whether there is a kept journal, of which this was asked."""
-    return b"No such file" not in answer.err
+    return re.search(rf"{_KEPT}'?: No such file".encode(), answer.err) is None
 
 
 def _head(log: str) -> str:

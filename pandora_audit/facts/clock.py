@@ -12,6 +12,7 @@ from functools import cached_property
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.services import Services
 from pandora_audit.formats import time_daemons
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.time_daemons import Source, Sync
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question, Unreadable
@@ -316,6 +317,7 @@ class Clock(Fact):
         lines = self.answers[_CONFIGURED.key].lines
         if any(line.startswith(_CONFIGS[name]) and line.endswith(":") for line in lines):
             return True
+        nothing_withheld(self.answers[_CONFIGURED.key])
         included = name == "chronyd" and any(True for _ in self._further())
         return included and any(line.endswith(":") for line in self.answers[_FURTHER].lines)
 

@@ -89,6 +89,10 @@ class Sudo(Fact):
         answer = self.answers[_RULES.key]
         if answer.cause is Cause.MISSING and any("sudo-rs" in line for line in self._tools):
             raise NotObserved("sudo is sudo-rs here, which has no parser that prints its rules")
+        if answer.status == 1 and not answer.silence and not answer.err:
+            raise NotObserved(
+                f"sudo's own parser cannot follow {_FILE} and all that it includes; `visudo -c` tells why"
+            )
         return sudoers.read(answer.succeeded().text)
 
     def _all_rules_seen(self) -> None:
