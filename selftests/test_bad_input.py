@@ -80,7 +80,8 @@ CASES = {
         "echo 'Include nowhere.conf /etc/nowhere/*.conf' >> /etc/ssh/sshd_config; systemctl restart ssh;"
         " echo '@include /etc/nowhere' > /etc/sudoers.d/nowhere; echo '@include nowhere' >> /etc/pam.d/login",
         r"system\.(second-factor|superuser-by-sudo|sudo-(authenticates|logged)|audit-account)",
-        undo="rm /etc/sudoers.d/nowhere; sed -i /nowhere/d /etc/ssh/sshd_config /etc/pam.d/login; systemctl restart ssh",
+        undo="rm /etc/sudoers.d/nowhere; sed -i /nowhere/d /etc/ssh/sshd_config /etc/pam.d/login;"
+        " systemctl restart ssh",
     ),
     "includes that only root reads": Case(
         "bookworm",

@@ -33,7 +33,7 @@ class Access(Fact):
             paths = [path for path in cls(seen)._lists_elsewhere if re.fullmatch(r"/[\w./@+-]+", path)]
         except NotObserved:
             return ()
-        return tuple(Ask(key=f"{_ACCESS.key}@{path}", argv=("grep", "-H", "^[^#]", path)) for path in paths)
+        return tuple(Ask(key=_elsewhere(path), argv=("grep", "-H", "^[^#]", path)) for path in paths)
 
     def unlimited(self, directory: str | None) -> Offences:
         """Why everybody with an account may enter; nothing where one of the lists says who may.
@@ -96,7 +96,7 @@ class Access(Fact):
 
         The first fitting rule wins.
         """
-        answer = self.answers[f"{_ACCESS.key}@{path}" if path else _ACCESS.key]
+        answer = self.answers[_elsewhere(path) if path else _ACCESS.key]
         lines = [line.partition(":")[2] for line in answer.lines]
         nothing_withheld(answer)
         for permission, users, origins in (
@@ -150,6 +150,11 @@ class Access(Fact):
                 "Active Directory lets in whom its group policies let in (access_provider ad without ad_access_filter):"
                 " promise audit_directory if they limit that"
             )
+
+
+def _elsewhere(path: str) -> str:
+    """The key of the question for an access list of another name."""
+    return f"{_ACCESS.key}@{path.encode().hex()}"
 
 
 def _access_list(module: pam.Module) -> str:
