@@ -89,7 +89,7 @@ s/{_ROW}([^ ]+).*/\1 \2/p
 """,
 )
 
-PAM = Ask(key="pam", sh="set +f; grep -H '^[^#]' /etc/pam.d/*")
+PAM = Ask(key="pam", sh="set +f; grep -H -d skip '^[^#]' /etc/pam.d/*")
 SSSD = Ask(
     key="sssd-access",
     argv=(

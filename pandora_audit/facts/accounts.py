@@ -11,6 +11,7 @@ from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.account_keys import AccountKeys
 from pandora_audit.facts.sshd import Sshd
 from pandora_audit.formats import authorized_keys, pam, passwd
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.passwd import Account, Group, Password
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question, Unreadable
@@ -311,6 +312,7 @@ class Accounts(Fact):
     def empty_passwords_are_taken(self) -> bool:
         """Whether some service of PAM takes an empty password."""
         answer = self.answers[PAM.key].succeeded()
+        nothing_withheld(answer)
         files = pam.files(answer.lines)
         if not files:
             raise Unreadable("PAM has no services")

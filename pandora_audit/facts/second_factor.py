@@ -11,6 +11,7 @@ from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.accounts import Accounts
 from pandora_audit.facts.sshd import Sshd
 from pandora_audit.formats import pam, units
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.pam import Module
 from pandora_audit.formats.passwd import Account
 from pandora_audit.offence import Offence, Offences
@@ -22,6 +23,12 @@ _INSTALLED = Ask(
     key="pam-modules",
     sh="set +f; ls -1 /lib/security /lib64/security /usr/lib/security /usr/lib64/security /lib/*/security "
     "/usr/lib/*/security 2>/dev/null | grep '[.]so$' | sort -u",
+)
+# Without a key of the machine's own, sshd refuses every ticket; Red Hat's switches Kerberos on all the same.
+_KEYTAB = Ask(
+    key="keytab",
+    sh="[ -d /etc ] && echo looked; [ ! -e /etc/krb5.keytab ] || echo there;"
+    " grep -hsE '^[[:space:]]*default_keytab_name' /etc/krb5.conf /etc/krb5.conf.d/*; true",
 )
 # Modules that ask for a token, and the words with which they let in who has none.
 _TOKENS = (
@@ -56,7 +63,7 @@ _MOST_CONDITIONS = 8
 class SecondFactor(Fact):
     """The ways that people and programs log in by, and what each asks for."""
 
-    questions = (*Accounts.questions, _INSTALLED, _UNITS)
+    questions = (*Accounts.questions, _INSTALLED, _UNITS, _KEYTAB)
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
@@ -119,6 +126,8 @@ class SecondFactor(Fact):
     def _alternatives(self, name: str) -> list[tuple[str, ...]]:
         """The lists of methods each of which is enough for sshd, in some circumstance."""
         enabled = [method for method, keywords in _METHODS.items() if self._may(name, *keywords)]
+        if "gssapi-with-mic" in enabled and self.answers[_KEYTAB.key].out.strip() == b"looked":
+            enabled.remove("gssapi-with-mic")
         found: dict[tuple[str, ...], None] = {}
         for value in self._sshd.values("authenticationmethods", name) or ("any",):
             for alternative in value.split():
@@ -177,7 +186,9 @@ class SecondFactor(Fact):
 
     @cached_property
     def _services(self) -> dict[str, list[str]]:
-        return pam.files(self.answers[PAM.key].succeeded().lines)
+        answer = self.answers[PAM.key].succeeded()
+        nothing_withheld(answer)
+        return pam.files(answer.lines)
 
     @cached_property
     def _installed(self) -> frozenset[str]:
