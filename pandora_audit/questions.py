@@ -89,14 +89,17 @@ s/{_ROW}([^ ]+).*/\1 \2/p
 """,
 )
 
-PAM = Ask(key="pam", sh="set +f; grep -Hs '^[^#]' /etc/pam.d/*")
+PAM = Ask(key="pam", sh="set +f; grep -H -d skip '^[^#]' /etc/pam.d/*")
 SSSD = Ask(
     key="sssd-access",
     argv=(
         *("find", "-L", "/etc/sssd", "-maxdepth", "2", "-type", "f"),
-        *("-exec", "grep", "-HiwF", "-e", "access_provider", "-e", "id_provider", "{}", "+"),
+        *("-exec", "grep", "-HiwF", "-e", "access_provider", "-e", "id_provider", "-e", "simple_allow_users"),
+        *("-e", "simple_allow_groups", "-e", "ad_access_filter", "{}", "+"),
     ),
     root=True,
+    # That there is a list or a filter is enough; whom it names stays on the host.
+    keep=r"/:[[:space:]]*[#;]/d;s/(simple_allow_[a-z]+|ad_access_filter)([[:space:]]*=).*/\1\2 …/I;p",
 )
 
 # Of an account: whether "!" locks it, "empty" or its hash's scheme ("-": what no password fits), the day it expires.
@@ -161,6 +164,9 @@ def _keys_below(key: str, depth: int, *folders: str) -> Ask:
     )
 
 
+OF_THE_DIRECTORY = "sss_ssh_authorizedkeys"
+"""A program that tells sshd the keys of the directory's accounts, and of no others."""
+
 AUTHORIZED_KEYS = _keys_below("authorized-keys", 4, "/root/", "/home/")
 # Where packages put the homes of the accounts that they create.
 SERVICE_HOMES = ("/var/lib/", "/var/www/", "/var/cache/", "/usr/share/", "/srv/", "/opt/", "/nonexistent/")
@@ -168,7 +174,18 @@ SERVICE_KEYS = _keys_below("service-keys", 3, *SERVICE_HOMES)
 
 SHIPPING = (
     *("systemd-journal-upload", "filebeat", "fluent-bit", "td-agent-bit", "td-agent", "fluentd", "promtail"),
-    *("alloy", "vector", "nxlog", "SplunkForwarder", "wazuh-agent", "elastic-agent", "azuremonitoragent"),
+    *(
+        "alloy",
+        "vector",
+        "otelcol-contrib",
+        "otelcol",
+        "nxlog",
+        "graylog-sidecar",
+        "SplunkForwarder",
+        "wazuh-agent",
+        "elastic-agent",
+        "azuremonitoragent",
+    ),
     *("amazon-cloudwatch-agent", "datadog-agent", "google-cloud-ops-agent"),
 )
 """The services that copy logs to other machines, and do nothing else."""
@@ -196,7 +213,7 @@ LOG_PROCESSES = Ask(
     keep=r"""
 /^[^ ]+ +(rsyslogd|syslog-ng|chronyd) /p
 s/^([^ ]+ +(pandora_agent|audisp-remote|filebeat|fluent-bit|promtail|alloy|vector|nxlog|splunkd|wazuh-agentd)) .*/\1/p
-s/^([^ ]+ +(ossec-agentd|stunnel4?)) .*/\1/p
+s/^([^ ]+ +(ossec-agentd|otelcol|otelcol-contrib|stunnel4?)) .*/\1/p
 """,
 )
 

@@ -35,7 +35,11 @@ _IN_ROOT = "/usr/bin/env -C /"
 # What ends an output of which nothing is missing.
 _WHOLE = b"\n.\n"
 # What sudo says of itself where it goes on all the same.
-_SUDO_CHATTER = re.compile(rb"^sudo: (?:unable to resolve host |setrlimit\().*\n?", re.M)
+_SUDO_CHATTER = re.compile(
+    rb"^sudo: (?:unable to resolve host |setrlimit\(|unable to open /[^\n]*: No such file"
+    rb"|/[^\n]* is (?:(?:world|group) writable|owned by )).*\n?",
+    re.M,
+)
 # Why nothing is asked as root, where no line of sudoers would help.
 _FORBIDDEN = "the inventory does not let the audit become root"
 _LEFT_BEHIND = "sudo did not end when it was last asked"

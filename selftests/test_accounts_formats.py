@@ -293,6 +293,12 @@ def test_no_text_makes_the_reader_fail_otherwise(text: str) -> None:
         ("/usr/bin/systemctl restart httpd", False),
         ("/usr/bin/fish-counter", False),
         ("sudoedit /etc/hosts", False),
+        ("/usr/bin/", True),
+        ("/bin/*", True),
+        ("/usr/bin/b[a]sh -c date", True),
+        ("/usr/sbin/", False),
+        ("/usr/*", False),
+        ("/usr/bin/systemctl * httpd", False),
     ],
 )
 def test_a_command_that_is_as_good_as_any(command: str, everything: bool) -> None:

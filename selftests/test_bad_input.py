@@ -75,11 +75,37 @@ CASES = {
         r"ssh\..*|system\.(.*-?accounts?|.*sudo.*|integrity|named-users|second-factor)",
         undo="rm /etc/ssh/sshd_config.d/b.conf /etc/sudoers.d/bytes; sed -i /4711/d /etc/passwd",
     ),
+    "includes that are not there": Case(
+        "bookworm",
+        "echo 'Include nowhere.conf /etc/nowhere/*.conf' >> /etc/ssh/sshd_config; systemctl restart ssh;"
+        " echo '@include /etc/nowhere' > /etc/sudoers.d/nowhere; echo '@include nowhere' >> /etc/pam.d/login",
+        r"system\.(second-factor|superuser-by-sudo|sudo-(authenticates|logged)|audit-account)",
+        undo="rm /etc/sudoers.d/nowhere; sed -i /nowhere/d /etc/ssh/sshd_config /etc/pam.d/login;"
+        " systemctl restart ssh",
+    ),
+    "includes that only root reads": Case(
+        "bookworm",
+        "mkdir -m 700 /etc/ssh/ours; echo 'PermitTunnel no' > /etc/ssh/ours/a.conf;"
+        " echo 'Include ours/*.conf' >> /etc/ssh/sshd_config; systemctl restart ssh; chmod 600 /etc/pam.d/common-auth",
+        r"ssh\.access-limited|system\.(second-factor|superuser-by-sudo|sudo-authenticates|no-empty-passwords)",
+        undo="chmod 644 /etc/pam.d/common-auth; sed -i /ours/d /etc/ssh/sshd_config; systemctl restart ssh",
+    ),
     "links that lead to themselves": Case(
         "bookworm",
         "for f in /etc/ssh/sshd_config.d/l.conf /etc/apt/sources.list.d/l.list /etc/sudoers.d/loop /etc/issue.net"
         " /home/nosudo/.ssh/authorized_keys2; do rm -f $f; ln -s $f $f; done",
         r"ssh\..*|system\.(.*-?accounts?|integrity|second-factor)",
+        turns=r"ssh\.running-config",
+    ),
+    "includes that are not there, a server": Case(
+        "server",
+        "cd /etc/rsyslog.d; echo '$IncludeConfig /etc/nowhere.conf' > 00-nowhere.conf;"
+        """ echo 'include(file="/etc/nowhere.conf")' >> 00-nowhere.conf;"""
+        " printf 'include /etc/nowhere/*.conf\nconfdir /etc/nowhere\n' >> /etc/chrony/chrony.conf;"
+        " echo 'include /etc/pandora/nowhere.conf' >> /etc/pandora/pandora_agent.conf",
+        r"agent\.running-config",
+        undo="rm /etc/rsyslog.d/00-nowhere.conf;"
+        " sed -i /nowhere/d /etc/chrony/chrony.conf /etc/pandora/pandora_agent.conf",
     ),
     "bytes and loops, a server": Case(
         "server",
@@ -89,8 +115,15 @@ CASES = {
         " echo '$IncludeConfig /etc/rsyslog.conf' >> /etc/rsyslog.d/50-default.conf;"
         f" {BYTES} | tee -a pandora_server.conf pandora_agent.conf /etc/tentacle/tentacle_server.conf"
         " >> /etc/chrony/chrony.conf",
-        r"agent\.(plugins-audited|code-permissions|running-config)|tentacle\..*|system\.(service-accounts|integrity|auth-log.*|time-service)",
+        r"agent\.(plugins-audited|code-permissions|running-config)|tentacle\..*|system\.(integrity|auth-log.*|time-service)",
         turns=r"(server|tentacle)\.running-config",
+    ),
+    "an include that is not there, a console": Case(
+        "console",
+        "echo 'Include /etc/nowhere.conf' > /etc/apache2/conf-enabled/nowhere.conf",
+        "none",
+        undo="rm /etc/apache2/conf-enabled/nowhere.conf",
+        turns=r"web\.running-config",
     ),
     "bytes and loops, a console": Case(
         "console",
@@ -98,7 +131,20 @@ CASES = {
         " ln -s l.${f##*.} $f; done; echo 'Include /etc/apache2/apache2.conf' > /etc/apache2/conf-enabled/loop.conf;"
         f" ln -s . {CONSOLE}/again; {BYTES} >> /etc/apache2/apache2.conf; {BYTES} >> /etc/php/8.2/apache2/php.ini;"
         f" {BYTES} >> {CONSOLE}/include/config.php",
-        r"php\..*|web\..*|console\..*|system\.service-accounts",
+        r"php\..*|web\..*|console\..*",
+    ),
+    "an include that is not there, a database": Case(
+        "database",
+        "printf '!include /etc/nowhere.cnf\n!includedir /etc/nowhere/\n' >> /etc/mysql/my.cnf",
+        r"mysql\..*|console\..*|server\..*|agent\.(change|upload)-rights",
+        undo="sed -i /nowhere/d /etc/mysql/my.cnf",
+    ),
+    "includes that only root reads, a database": Case(
+        "database",
+        "mkdir -m 700 /etc/ours; printf '[mysqld]\nlocal_infile=1\n' > /etc/ours/a.cnf;"
+        " echo '!includedir /etc/ours/' >> /etc/mysql/my.cnf",
+        r"mysql\.files-private",
+        undo="sed -i /ours/d /etc/mysql/my.cnf",
     ),
     "a database that hangs": Case(
         "database",

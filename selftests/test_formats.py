@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pandora_audit.formats import authorized_keys, glob, pam, sshd_config, stat
+from pandora_audit.formats import authorized_keys, glob, grep, pam, sshd_config, stat
 from pandora_audit.formats.authorized_keys import AuthorizedKey
 from pandora_audit.formats.sshd_config import Accounts, Block, Written
-from pandora_audit.question import Unreadable
+from pandora_audit.question import Answer, NotObserved, Unreadable
 from pandora_audit.questions import ANYBODY
 
 MAIN = sshd_config.MAIN
@@ -83,7 +83,9 @@ def test_an_open_quote_ends_the_words() -> None:
     assert found.words == ("/a",)
 
 
-@pytest.mark.parametrize("said", ["Binary file {} matches", "grep: {}: binary file matches"])
+@pytest.mark.parametrize(
+    "said", ["Binary file {} matches", "grep: {}: binary file matches", "/usr/bin/grep: {}: binary file matches"]
+)
 def test_a_file_with_nul_cannot_be_read(said: str) -> None:
     lines = [f"{MAIN}:1:Include x.conf", said.format("/etc/ssh/x.conf")]
     with pytest.raises(Unreadable, match=r"/etc/ssh/x\.conf"):
@@ -477,3 +479,25 @@ def test_no_text_breaks_the_reading_of_pam(lines: Iterable[str]) -> None:
 )
 def test_what_stat_says_of_a_file(line: str, entry: stat.Entry | None) -> None:
     assert list(stat.entries([line]).values()) == ([entry] if entry else [])
+
+
+# --- grep ---
+
+
+@pytest.mark.parametrize(
+    ("said", "withheld"),
+    [
+        ("", ""),
+        ("grep: /a: No such file or directory\n/usr/bin/find: '/b': Too many levels of symbolic links", ""),
+        ("grep: /a: Permission denied", "`grep` did not see everything: grep: /a: Permission denied"),
+        ("/usr/bin/grep: /etc/rsyslog.conf: binary file matches", "/etc/rsyslog.conf is not text"),
+    ],
+)
+def test_what_grep_withheld(said: str, withheld: str) -> None:
+    answer = Answer(key="a", question="grep", status=0, err=said.encode())
+    if not withheld:
+        grep.nothing_withheld(answer)
+        return
+    with pytest.raises(NotObserved) as told:
+        grep.nothing_withheld(answer)
+    assert told.value.reason == withheld

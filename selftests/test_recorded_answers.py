@@ -3,6 +3,7 @@
 A table begins with ``tests``, the files of controls that it is about. Then its machines:
 
 machine   what it is like
+tests     the files of controls that it is about, where they are others than the table's
 like      another machine, whose answers hold where this one has none
 origin    captured (from a real machine), or built (by hand)
 source    from what: the machine and the day; or the source that says how such a machine answers
@@ -37,7 +38,9 @@ from pandora_audit.target import Target
 FOLDER = Path(__file__).parent / "recorded"
 TABLES = [tomllib.loads(path.read_text()) for path in sorted(FOLDER.glob("*.toml"))]
 MACHINES: dict[str, dict[str, Any]] = {
-    row["machine"]: {"tests": tuple(table["tests"]), **row} for table in TABLES for row in table["machine"]
+    row["machine"]: {**row, "tests": tuple(row.get("tests", table["tests"]))}
+    for table in TABLES
+    for row in table["machine"]
 }
 ROWS = [(name, control) for name, row in MACHINES.items() for control in row["expect"]]
 

@@ -205,6 +205,8 @@ def test_kernels_are_in_the_order_of_their_numbers() -> None:
     assert (
         _flavour("/boot/vmlinuz-6.8.0-101-generic") == _flavour("6.8.0-90-generic") != _flavour("6.8.0-90-lowlatency")
     )
+    assert _flavour("6.1.0-30-cloud-amd64") != _flavour("6.1.0-31-amd64") == _flavour("6.10.6-0.bpo.2-amd64")
+    assert _flavour("5.15.0-307.el9uek.x86_64") != _flavour("5.14.0-570.el9_6.x86_64")
     assert _flavour("5.14.0-70.el9.x86_64") == _flavour("/boot/vmlinuz-5.14.0-427.13.1.el9_4.x86_64")
 
 

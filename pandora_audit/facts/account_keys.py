@@ -15,6 +15,7 @@ from pandora_audit.formats.passwd import Account
 from pandora_audit.question import Ask, NotObserved, Question
 from pandora_audit.questions import (
     AUTHORIZED_KEYS,
+    OF_THE_DIRECTORY,
     PASSWD,
     SERVICE_HOMES,
     SERVICE_KEYS,
@@ -27,8 +28,6 @@ _MOST_FILES = 400
 # Folders below those of the first trip at which it still finds a file of keys.
 _MOST_DEEP = 3
 _ELSEWHERE = f"{SERVICE_KEYS.key}@elsewhere"
-# It knows the accounts of the directory, and no others.
-_OF_THE_DIRECTORY = "sss_ssh_authorizedkeys"
 
 
 class AccountKeys(Fact):
@@ -63,7 +62,7 @@ class AccountKeys(Fact):
         """Raises NotObserved where further keys of a local account are told from elsewhere."""
         for keyword in ("authorizedkeyscommand", "trustedusercakeys"):
             for told in self._sshd.values(keyword, account.name):
-                if told.lower() != "none" and _OF_THE_DIRECTORY not in told:
+                if told.lower() != "none" and OF_THE_DIRECTORY not in told:
                     raise NotObserved(f"{told} also tells keys that open {account.name}, and is not looked into")
 
     @cached_property

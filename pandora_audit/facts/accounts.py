@@ -11,6 +11,7 @@ from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.account_keys import AccountKeys
 from pandora_audit.facts.sshd import Sshd
 from pandora_audit.formats import authorized_keys, pam, passwd
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.passwd import Account, Group, Password
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question, Unreadable
@@ -29,7 +30,7 @@ _SHELLS = Ask(
 _UID_MIN = Ask(
     key="uid-min", sh="grep -hsE '^[[:space:]]*UID_MIN[[:space:]]' /etc/login.defs /usr/etc/login.defs; true"
 )
-_SOURCES = Ask(
+ACCOUNT_SOURCES = Ask(
     key="account-sources",
     sh="grep -hsE '^[[:space:]]*(passwd|sudoers):' /etc/nsswitch.conf; for unit in sssd winbind nslcd; do "
     'echo "$unit=$(systemctl is-active $unit 2>/dev/null)"; done',
@@ -57,7 +58,7 @@ _PRIVILEGED = ("root", "disk", "shadow", "kmem", "mem", "docker", "lxd", "lxc", 
 class Accounts(Fact):
     """The accounts that the machine lists, their groups, shells and passwords' states."""
 
-    questions = (*AccountKeys.questions, GROUP, _SHELLS, _UID_MIN, _SOURCES, PASSWORD_STATES, PAM, SSSD)
+    questions = (*AccountKeys.questions, GROUP, _SHELLS, _UID_MIN, ACCOUNT_SOURCES, PASSWORD_STATES, PAM, SSSD)
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
@@ -142,7 +143,7 @@ class Accounts(Fact):
 
     def directories(self, database: str) -> tuple[str, ...]:
         """The directory services that a database of nsswitch also asks, and that run."""
-        text = self.answers[_SOURCES.key].succeeded().text
+        text = self.answers[ACCOUNT_SOURCES.key].succeeded().text
         line = re.search(rf"^\s*{database}:(.*)", text, re.M)
         states = dict(re.findall(r"^(\w+)=(\S*)$", text, re.M))
         found = []
@@ -311,6 +312,7 @@ class Accounts(Fact):
     def empty_passwords_are_taken(self) -> bool:
         """Whether some service of PAM takes an empty password."""
         answer = self.answers[PAM.key].succeeded()
+        nothing_withheld(answer)
         files = pam.files(answer.lines)
         if not files:
             raise Unreadable("PAM has no services")

@@ -11,6 +11,7 @@ from functools import cached_property
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.services import Services
 from pandora_audit.formats import listing, rsyslog, sshd_config
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.listing import Entry
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Answer, Ask, NotObserved, Question, Unreadable
@@ -346,7 +347,9 @@ class AuthLog(Fact):
         answer = self.answers[_JOURNAL_PLACES.key]
         if not answer.silence and not _is_there(answer):
             return {}
-        return {entry.path: entry for entry in listing.entries(answer.succeeded().lines, _KEPT)}
+        lines = answer.lines
+        nothing_withheld(answer)  # but a file that was rotated away meanwhile
+        return {entry.path: entry for entry in listing.entries(lines, _KEPT)}
 
     def _entry(self, log: str) -> Entry | None:
         if log != JOURNAL:
@@ -377,41 +380,50 @@ class AuthLog(Fact):
         if any("x" not in each.bits(2) and each.group in _READING_GROUPS and not each.has_acl for each in folders):
             return  # nobody else comes as far as the file
         owners = {*_READERS, *self._services.users("rsyslogd"), *self._services.users("syslog-ng")}
-        acl = self._acls.get(entry.path, ()) if entry.has_acl else ()
-        if entry.has_acl and not acl:
-            raise NotObserved(f"who may read {entry.path} stands in an access list that nobody could read")
-        readers = [("account", entry.owner, entry.bits(0)), ("everybody", "everybody", entry.bits(2))]
-        if acl:
-            mask = next((entry.bits for entry in acl if entry.kind == "mask"), "rwx")
-            for each in acl:
-                name = each.name or entry.group
-                if each.kind in ("user", "group") and (each.name or each.kind == "group"):
-                    bits = "".join(bit if bit in mask else "-" for bit in each.bits)
-                    readers.append(("account" if each.kind == "user" else "group", name, bits))
-        else:
-            readers.append(("group", entry.group, entry.bits(1)))
-        for kind, name, bits in readers:
+        for kind, name, bits in self._admitted(entry):
             if kind == "everybody" and not all("x" in each.bits(2) for each in folders):
                 continue
             known = name in (owners if kind == "account" else _READING_GROUPS if kind == "group" else ())
-            if known or (kind == "account" and self._is_its_own(entry, name)) or not set(bits) & {"r", "w"}:
+            if known or (kind != "everybody" and self._is_its_own(entry, name)) or not set(bits) & {"r", "w"}:
                 continue
             does = " and ".join(word for bit, word in (("r", "reads"), ("w", "writes")) if bit in bits)
             who = name if kind == "everybody" else f"the {kind} {name}"
             yield Offence(subject=name, text=f"{who} {does} {entry.path}", layer="file", cause=entry.path)
+
+    def _admitted(self, entry: Entry) -> Iterator[tuple[str, str, str]]:
+        """Whom a file's mode or access list speaks of: account, group or everybody, its name, and what it may do.
+
+        Raises NotObserved where there is an access list that was not shown.
+        """
+        yield "account", entry.owner, entry.bits(0)
+        yield "everybody", "everybody", entry.bits(2)
+        if not entry.has_acl:
+            yield "group", entry.group, entry.bits(1)
+            return
+        acl = self._acls.get(entry.path, ())
+        if not acl:
+            raise NotObserved(f"who may read {entry.path} stands in an access list that nobody could read")
+        mask = next((each.bits for each in acl if each.kind == "mask"), "rwx")
+        for each in acl:
+            if each.kind in ("user", "group") and (each.name or each.kind == "group"):
+                bits = "".join(bit if bit in mask else "-" for bit in each.bits)
+                yield "account" if each.kind == "user" else "group", each.name or entry.group, bits
 
     def is_open_to(self, log: str, user: str, groups: frozenset[str]) -> bool:
         """Whether an account may read a log. Raises NotObserved where that is not known."""
         entry = self._entry(log)
         if user == "root" or entry is None or entry.owner == user:
             return True
-        if entry.has_acl:
-            raise NotObserved(f"who may read {entry.path} stands in an access list")
-        return "r" in entry.bits(1 if entry.group in groups else 2)
+        names = {"account": {user}, "group": groups, "everybody": {"everybody"}}
+        return any("r" in bits and name in names[kind] for kind, name, bits in self._admitted(entry))
 
     def _is_its_own(self, entry: Entry, name: str) -> bool:
-        """Whether an account reads only what it has done itself, or is that of a service that ships the log."""
-        return re.search(r"/user-\d+(@[^/]*)?\.journal$", entry.path) is not None or name in self._services.shippers
+        """Whether an account reads only what it has done itself, or is that of a service that ships or watches the log.
+
+        The group of such a service's own has its name.
+        """
+        ours = self._services.shippers | self._services.users("pandora_agent")
+        return re.search(r"/user-\d+(@[^/]*)?\.journal$", entry.path) is not None or name in ours
 
     @cached_property
     def _acls(self) -> dict[str, tuple[listing.AclEntry, ...]]:
@@ -420,7 +432,7 @@ class AuthLog(Fact):
 
 def _is_there(answer: Answer) -> bool:
     """Whether there is a kept journal, of which this was asked."""
-    return b"No such file" not in answer.err
+    return re.search(rf"{_KEPT}'?: No such file".encode(), answer.err) is None
 
 
 def _head(log: str) -> str:

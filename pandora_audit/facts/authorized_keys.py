@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import re
 from functools import cached_property
 
 from pandora_audit.fact import Fact, Seen
+from pandora_audit.facts.accounts import ACCOUNT_SOURCES, Accounts
 from pandora_audit.facts.sshd import Sshd
 from pandora_audit.formats import authorized_keys, passwd
 from pandora_audit.formats.authorized_keys import AuthorizedKey
@@ -13,7 +16,7 @@ from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.passwd import Account
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question, Unreadable
-from pandora_audit.questions import AUTHORIZED_KEYS, PASSWD, SSHD_CONFIG, keys_in_files
+from pandora_audit.questions import AUTHORIZED_KEYS, OF_THE_DIRECTORY, PASSWD, SSHD_CONFIG, SSSD, keys_in_files
 from pandora_audit.verdict import ToDecide
 
 _NOT_PRIVATE = ("authorized_keys", "authorized_keys2", "known_hosts", "config")
@@ -28,6 +31,7 @@ _PRIVATE = Ask(
 )
 # The files that the first trip reads; others are asked for by name in the second.
 _USUAL = (".ssh/authorized_keys", ".ssh/authorized_keys2")
+_AUTHORITIES = f"{AUTHORIZED_KEYS.key}@authorities"
 _MOST_FILES = 200
 # login.defs' UID_MIN on both families; below are accounts of packages.
 _FIRST_PERSON = 1000
@@ -52,7 +56,7 @@ def _elsewhere(root: bool) -> str:
 class AuthorizedKeys(Fact):
     """Whoever holds one of these keys enters without a password."""
 
-    questions = (*Sshd.questions, AUTHORIZED_KEYS, _PRIVATE)
+    questions = (*Sshd.questions, AUTHORIZED_KEYS, _PRIVATE, ACCOUNT_SOURCES, SSSD)
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
@@ -64,6 +68,10 @@ class AuthorizedKeys(Fact):
             paths = [path for path in fact._further(root=root) if _can_be_asked(path)][:_MOST_FILES]
             if paths:
                 found.append(keys_in_files(_elsewhere(root), *paths))
+        with contextlib.suppress(NotObserved):  # then the keys of people are not judged either
+            paths = [path for path in fact._authorities if _can_be_asked(path)][:_MOST_FILES]
+            if paths:
+                found.append(keys_in_files(_AUTHORITIES, *paths))
         return tuple(found)
 
     @cached_property
@@ -125,7 +133,17 @@ class AuthorizedKeys(Fact):
         lines = [line for answer in answers for line in answer.lines]
         for answer in answers:
             nothing_withheld(answer)
-        return [key for key in authorized_keys.keys(lines) if self._opens(key.file, root=root)]
+        return [
+            key
+            for key in authorized_keys.keys(lines)
+            if self._opens(key.file, root=root) or (not root and self._may_be_the_directorys(key.file))
+        ]
+
+    def _may_be_the_directorys(self, path: str) -> bool:
+        """Whether a file lies in the home of nobody whom the machine lists, and a directory knows further people."""
+        return (
+            path.startswith("/home/") and path not in self._expected and bool(Accounts(self.seen).directories("passwd"))
+        )
 
     @cached_property
     def root_openers(self) -> Offences:
@@ -175,22 +193,55 @@ class AuthorizedKeys(Fact):
 
     def _names(self, key: AuthorizedKey) -> str:
         """Those, but root, whom a key opens."""
-        return ", ".join(user.name for user in self._opens(key.file, root=False))
+        users = self._opens(key.file, root=False)
+        nobody = "whomever a certificate names" if key.authority else "an account of the directory"
+        return ", ".join(user.name for user in users) or nobody
+
+    # --- people ---
 
     def strangers(self, known: tuple[str, ...] | None) -> Offences:
-        """The keys of people that the site does not know. Raises ToDecide where it promised no list."""
-        people = self._keys(root=False)
+        """The keys of people, and the authorities for them, that the site does not know.
+
+        Raises ToDecide where it promised no list, NotObserved where a program tells further keys and none is strange.
+        """
+        keys = self._keys(root=False)
+        people = [*keys, *self._authority_keys]
         if people and known is None:
             names = ", ".join(sorted({self._names(key) for key in people}))
-            raise ToDecide(f"{len(people)} keys open the accounts {names}: are they known? Promise audit_user_keys")
+            raise ToDecide(f"{len(people)} keys open {names}: are they known? Promise audit_user_keys")
         found = [
             Offence(
                 subject=key.fingerprint,
-                text=f"{key.type} {key.fingerprint} opens {self._names(key)}",
+                text=("every certificate signed by " if key.authority else "")
+                + f"{key.type} {key.fingerprint} opens {self._names(key)}",
                 layer="file",
                 cause=key.file,
             )
             for key in people
             if key.fingerprint not in (known or ())
         ]
-        return Offences(found, f"{len(people)} keys of people, all of them known")
+        if not found and (programs := self._told_for_people("authorizedkeyscommand")):
+            raise NotObserved(f"further keys of people come from the program {programs[0]}, which is not looked into")
+        seen = f"{len(keys)} keys of people" + (", and those of authorities" if self._authority_keys else "")
+        return Offences(found, f"{seen}, all of them known")
+
+    def _told_for_people(self, keyword: str) -> list[str]:
+        """What a keyword of sshd says for people, where it opens accounts of this machine."""
+        told = {value for user in self._users if not user.is_root for value in self._sshd.values(keyword, user.name)}
+        return sorted(value for value in told if value.lower() != "none" and OF_THE_DIRECTORY not in value)
+
+    @cached_property
+    def _authorities(self) -> list[str]:
+        """The files of the authorities that sign certificates of people."""
+        return self._told_for_people("trustedusercakeys")
+
+    @cached_property
+    def _authority_keys(self) -> list[AuthorizedKey]:
+        if not self._authorities:
+            return []
+        answer = self.answers[_AUTHORITIES]
+        if odd := [path for path in self._authorities if not _can_be_asked(path)]:
+            raise NotObserved(f"sshd also trusts the authorities in {odd[0]}, a path that sudo cannot be asked for")
+        lines = answer.lines
+        nothing_withheld(answer)
+        return [dataclasses.replace(key, authority=True) for key in authorized_keys.keys(lines)]

@@ -12,6 +12,7 @@ from functools import cached_property
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.services import Services
 from pandora_audit.formats import time_daemons
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.time_daemons import Source, Sync
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Question, Unreadable
@@ -35,18 +36,21 @@ timedatectl show -p NTPSynchronized 2>/dev/null ||
     timedatectl | sed -n 's/.*synchronized: */NTPSynchronized=/p'""",
 )
 _VMWARE = Ask(key="vmware-timesync", argv=("vmware-toolbox-cmd", "timesync", "status"))
+_SOURCE_WORDS = "server|pool|peer|refclock|sourcedir|confdir|include|servers|sensor|sensors"
 _CONFIGURED = Ask(
     key="time-sources",
     argv=(
-        *("grep", "-rHsnwE", "server|pool|peer|refclock|sourcedir|servers|sensor|sensors"),
+        *("grep", "-rHsnwE", _SOURCE_WORDS),
         *("/etc/chrony.conf", "/etc/chrony", "/etc/chrony.d", "/etc/ntp.conf", "/etc/ntpsec", "/etc/openntpd"),
     ),
     root=True,
     keep=(
         r"s/^([^:]*:[0-9]+:)[[:space:]]*"
-        r"(server|pool|peer|refclock|sourcedir +\/run|servers|sensors?)[[:space:]\/].*/\1/p"
+        r"(server|pool|peer|refclock|sourcedir +\/run|servers|sensors?)[[:space:]\/].*/\1/p;"
+        r"s/^([^:]*:[0-9]+:)[[:space:]]*(sourcedir|confdir|include)[[:space:]]+(\/[^[:space:]]*).*/\1\2 \3/p"
     ),
 )
+_FURTHER = f"{_CONFIGURED.key}@included"
 
 # The guide's own recipe: a script of cron's that runs ntpdate.
 _RECIPE = Ask(
@@ -116,7 +120,17 @@ class Clock(Fact):
     def then(cls, seen: Seen) -> tuple[Question, ...]:
         clock = cls(seen)
         tells = clock._container or clock._vmware or set(clock._running) - {"phc2sys"}
-        return () if tells else (_KERNEL,)
+        return (*(() if tells else (_KERNEL,)), *clock._further())
+
+    def _further(self) -> Iterator[Question]:
+        """The question for the sources in files that chronyd's include."""
+        answer = self.answers[_CONFIGURED.key]
+        included = re.findall(
+            r"^/[^:]*:\d+:\w+ (/[\w./@+-]+)(/[^/]*[*?\[].*)?$", "" if answer.silence else answer.text, re.M
+        )
+        if paths := sorted({path for path, _ in included if not path.startswith(_CONFIGS["chronyd"])}):
+            argv = ("grep", "-rHsnwE", _SOURCE_WORDS, *paths)
+            yield Ask(key=_FURTHER, argv=argv, root=True, keep=_CONFIGURED.keep)
 
     @cached_property
     def _services(self) -> Services:
@@ -300,7 +314,12 @@ class Clock(Fact):
 
     def _is_configured(self, name: str) -> bool:
         """Whether a source stands in a daemon's files, or in a folder that DHCP fills."""
-        return any(line.startswith(_CONFIGS[name]) for line in self.answers[_CONFIGURED.key].lines)
+        lines = self.answers[_CONFIGURED.key].lines
+        if any(line.startswith(_CONFIGS[name]) and line.endswith(":") for line in lines):
+            return True
+        nothing_withheld(self.answers[_CONFIGURED.key])
+        included = name == "chronyd" and any(True for _ in self._further())
+        return included and any(line.endswith(":") for line in self.answers[_FURTHER].lines)
 
     # --- the guide's recipe ---
 

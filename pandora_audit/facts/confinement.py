@@ -19,7 +19,7 @@ _SELINUX = Ask(
     sh=r"""
 if [ -e /sys/fs/selinux/enforce ]; then echo "enforce $(cat /sys/fs/selinux/enforce)"; fi
 if [ -e /etc/selinux/config ]; then grep -Hn '^SELINUX=' /etc/selinux/config || exit 1; fi
-grep -oE '\<(selinux|apparmor|security|lsm)=[^ ]*' /proc/cmdline
+grep -oE '\<(selinux|enforcing|apparmor|security|lsm)=[^ ]*' /proc/cmdline
 true""",
 )
 _APPARMOR = Ask(
@@ -82,6 +82,9 @@ class Confinement(Fact):
         if said and said[2].lower() != "enforcing":
             text = f"SELinux will be {said[2].lower()}"
             yield Offence(subject="SELinux", text=text, layer="next start", cause=said[1])
+        elif "enforcing=0" in self.answers[_SELINUX.key].lines:
+            text = "SELinux will be permissive: the kernel is started with enforcing=0"
+            yield Offence(subject="SELinux", text=text, layer="next start")
 
     @property
     def _why_none(self) -> str:

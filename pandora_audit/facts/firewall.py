@@ -25,6 +25,8 @@ _LOADERS = (
     *("nftables", "firewalld", "ufw", "iptables", "ip6tables", "netfilter-persistent", "shorewall", "shorewall6"),
     *("ferm", "csf", "firehol", "firewall", "iptables-restore", "ip6tables-restore", "nftables-restore"),
 )
+# What iptables of today says of the tables of old, which the kernel minds too.
+_OLD_TABLES = "-legacy tables present"
 _UNITS = units.ask("firewall-units", *(f"{name}.service" for name in _LOADERS))
 # Whether what the next start loads denies anything at all.
 _NFTABLES = ("/etc/nftables.conf", "/etc/sysconfig/nftables.conf")
@@ -48,6 +50,20 @@ _MOST_PORTS = 64
 _SPELLED = {"ip": "IPv4", "ip6": "IPv6"}
 
 
+def _old_tables(family: str) -> Ask:
+    question = _TABLES[family]
+    program = question.argv[0].replace("-save", "-legacy-save")
+    return Ask(key=f"{question.key}@old", argv=(f"/usr/sbin/{program}",), root=True, limit=question.limit)
+
+
+def _renamed(prefix: str, family: str, answer: Answer) -> netfilter.Chains:
+    """The chains of one of iptables' programs, so called that those of others are not mistaken for them."""
+    chains = netfilter.iptables(family, answer.lines)
+    for chain in chains.values():
+        chain.rules = [netfilter.Rule(rule.criteria, rule.verdict, f"{prefix} {rule.target}") for rule in chain.rules]
+    return {f"{prefix} {name}": chain for name, chain in chains.items()}
+
+
 def _probe(port: int) -> Probe:
     return Probe(key=f"{_NFT.key}@{port}", kind=ProbeKind.PORT, port=port, seconds=2)
 
@@ -62,7 +78,9 @@ class Firewall(Fact):
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
-        return tuple(_probe(port) for port in cls(seen)._further)
+        firewall = cls(seen)
+        old = (_old_tables(family) for family in _TABLES if firewall._has_old_tables(family))
+        return (*(_probe(port) for port in firewall._further), *old)
 
     @cached_property
     def _listeners(self) -> Listeners:
@@ -111,18 +129,17 @@ class Firewall(Fact):
         for family, question in _TABLES.items():
             answer = self.answers[question.key]
             if not answer.silence and answer.status == 0:
-                chains |= {f"{family}tables {name}": chain for name, chain in self._renamed(family, answer).items()}
+                chains |= _renamed(f"{family}tables", family, answer)
             elif family in wanting:
                 raise NotObserved(nft.silence or answer.silence or f"`{answer.question}` exited {answer.status}")
+            old = self.answers[_old_tables(family).key]
+            if not old.silence and old.status == 0:
+                chains |= _renamed(f"{family}tables of old", family, old)
         return chains
 
-    def _renamed(self, family: str, answer: Answer) -> netfilter.Chains:
-        chains = netfilter.iptables(family, answer.lines)
-        for chain in chains.values():
-            chain.rules = [
-                netfilter.Rule(rule.criteria, rule.verdict, f"{family}tables {rule.target}") for rule in chain.rules
-            ]
-        return chains
+    def _has_old_tables(self, family: str) -> bool:
+        answer = self.answers[_TABLES[family].key]
+        return not answer.silence and _OLD_TABLES in f"{answer.text}{answer.err!r}"
 
     def _open_families(self) -> list[str]:
         """The families of which packets that no rule speaks of come in."""
@@ -174,6 +191,8 @@ class Firewall(Fact):
             text = "no packet filter is installed"
             return [Offence(subject="filter", text=text, layer="next start")]
         families = self._open_families()
+        for family in filter(self._has_old_tables, families):
+            self.answers[_old_tables(family).key].succeeded()
         found = [
             Offence(
                 subject=_SPELLED[family],

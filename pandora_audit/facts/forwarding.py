@@ -69,6 +69,12 @@ _SHIPPERS = (
     _Shipper("promtail", ("promtail",), ("promtail",), ("/etc/promtail",)),
     _Shipper("alloy", ("alloy",), ("alloy",), ("/etc/alloy",)),
     _Shipper("vector", ("vector",), ("vector",), ("/etc/vector",)),
+    _Shipper(
+        "the OpenTelemetry collector",
+        ("otelcol-contrib", "otelcol"),
+        ("otelcol-contrib", "otelcol"),
+        ("/etc/otelcol-contrib", "/etc/otelcol"),
+    ),
     _Shipper("nxlog", ("nxlog",), ("nxlog",), ("/etc/nxlog", "/etc/nxlog.conf", "/opt/nxlog/etc")),
     _Shipper(
         "the Splunk forwarder",
@@ -79,7 +85,14 @@ _SHIPPERS = (
     _Shipper("the Wazuh agent", ("wazuh-agent",), ("wazuh-agentd", "ossec-agentd"), ("/var/ossec/etc/ossec.conf",)),
 )
 # What these ship is said in a console, not on the host.
-_MANAGED = ("elastic-agent", "azuremonitoragent", "amazon-cloudwatch-agent", "datadog-agent", "google-cloud-ops-agent")
+_MANAGED = (
+    "elastic-agent",
+    "graylog-sidecar",
+    "azuremonitoragent",
+    "amazon-cloudwatch-agent",
+    "datadog-agent",
+    "google-cloud-ops-agent",
+)
 _TUNNELS = _Shipper("stunnel", ("stunnel", "stunnel4"), ("stunnel", "stunnel4"), ("/etc/stunnel",))
 
 _WORDS = (
@@ -227,15 +240,16 @@ class Forwarding(Fact):
         by_probe = [{each.action: each.certain for each in _forwards(config, message)} for message in _PROBES]
         for action in by_probe[0]:
             if all(action in reached for reached in by_probe):
-                yield _Way(
-                    program="rsyslog",
-                    target=action.target,
-                    where=action.where,
-                    sure=all(reached[action] for reached in by_probe) and not config.unseen,
-                    running=unit.active,
-                    starts=unit.starts,
-                    unread=self._unread(action.where.rpartition(":")[0], unit.since),
-                )
+                for target in _machines(action.target):
+                    yield _Way(
+                        program="rsyslog",
+                        target=target,
+                        where=action.where,
+                        sure=all(reached[action] for reached in by_probe) and not config.unseen,
+                        running=unit.active,
+                        starts=unit.starts,
+                        unread=self._unread(action.where.rpartition(":")[0], unit.since),
+                    )
 
     def _unread(self, path: str, since: float) -> str:
         """The file, if it was written after rsyslog was started."""
@@ -308,6 +322,15 @@ def _forwards(config: rsyslog.Config, message: rsyslog.Message) -> Iterator[rsys
             copy = rsyslog.Message(facility=facility, severity="notice", program=each.get("tag", ""), text=message.text)
             reached += config.reached(copy, each.get("ruleset", ""))
     return (each for each in reached if each.action.kind == "forward")
+
+
+def _machines(target: str) -> Iterator[str]:
+    """The machines of a pool or a list of brokers, without scheme and port."""
+    for each in target.split(","):
+        host = re.sub(r"^\s*[a-z]+://", "", each).strip()
+        bracketed = re.match(r"\[([^\]]*)\]", host)
+        # An address with more than one colon is of IPv6, and has no port.
+        yield bracketed[1] if bracketed else host.partition(":")[0] if host.count(":") == 1 else host
 
 
 def _configuration(line: str, places: tuple[str, ...]) -> tuple[str, str] | None:

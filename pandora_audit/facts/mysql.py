@@ -681,6 +681,8 @@ class Mysql(Fact):
         return Offences(found, f"{', '.join(self._private_paths)} and option files with passwords are private")
 
     def _open_server_files(self) -> Iterator[Offence]:
+        if _FILES not in self.answers:
+            raise NotObserved("no option file told where the database's files are when they could be asked for")
         told = self.answers[_FILES].text
         for path in self._private_paths:
             row = re.search(rf"^([0-7]{{1,5}}) (\S+) {re.escape(path)}$", told, re.M)

@@ -13,6 +13,8 @@ _SYSTEMS = (
     r"debian|ubuntu|red ?hat|rhel|centos|rocky( linux)?|alma ?linux|oracle linux|fedora|suse|amazon linux"
     r"|gnu/linux|linux|freebsd|unix"
 )
+# What machines are called by what they are for is in every notice.
+_COMMON = r"system|server|host|machine|computer|network|device|console|database|monitor(ing)?|private|production|access"
 _ADDRESS = r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])|(?<![\w:])(?:[0-9a-f]{1,4}:){3,7}[0-9a-f]{0,4}(?![\w:])"
 
 
@@ -37,7 +39,7 @@ class Platform(Fact):
         patterns = {
             "system": rf"\b({_SYSTEMS})\b",
             "release": "|".join(re.escape(word) for word in own[:1] if len(word) > 3),
-            "name": "|".join(rf"\b{re.escape(word)}\b" for word in own[1:] if len(word) > 3),
+            "name": "|".join(rf"\b{re.escape(word)}\b" for word in own[1:] if _is_a_name(word)),
             "address": _ADDRESS,
         }
         found = [
@@ -46,3 +48,8 @@ class Platform(Fact):
             if pattern and (hit := re.search(pattern, text, re.I))
         ]
         return Offences(found, f"a text of {len(text)} characters that tells nothing of the machine")
+
+
+def _is_a_name(word: str) -> bool:
+    """Whether a machine's name says which machine it is, wherever it is read."""
+    return len(word) > 3 and re.fullmatch(_COMMON, word, re.I) is None

@@ -58,6 +58,12 @@ class Releases(Fact):
         found = [Offence(subject=f"{release.product} {release.number}", text=told)]
         return Offences(found if release.ended(today, extension=extension) else [], told)
 
+    @property
+    def lives_by_extension(self) -> bool:
+        """Whether the distribution's own support has ended, and the machine takes part in an extension of it."""
+        release = self._distribution
+        return release.ended(self._packages.today) and self._extended(release)
+
     @cached_property
     def _distribution(self) -> eol.Release:
         system = self._packages.system

@@ -172,7 +172,11 @@ def _order(version: str) -> list[tuple[int, int, str]]:
     return [(0, int(part[:12]), "") if part.isdigit() else (1, 0, part) for part in re.findall(r"\d+|[a-z]+", version)]
 
 
-def _flavour(version: str) -> str:
-    """What kind of kernel it is: amd64, generic, el9_4… without its numbers."""
+# What a version says of the release that it was built for, and not of the kind of kernel.
+_OF_RELEASES = ("el", "fc", "amzn", "deb", "bpo", "rc")
+
+
+def _flavour(version: str) -> list[str]:
+    """What kind of kernel it is: amd64, generic, cloud, rt, uek… without its numbers."""
     words = re.findall(r"[a-z]+", version.rpartition("/")[2].removeprefix("vmlinuz-"))
-    return words[-1] if words else ""
+    return [word for word in words if word not in _OF_RELEASES]

@@ -10,7 +10,8 @@ from functools import cached_property
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.accounts import Accounts
 from pandora_audit.facts.sshd import Sshd
-from pandora_audit.formats import pam
+from pandora_audit.formats import pam, units
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.pam import Module
 from pandora_audit.formats.passwd import Account
 from pandora_audit.offence import Offence, Offences
@@ -23,6 +24,12 @@ _INSTALLED = Ask(
     sh="set +f; ls -1 /lib/security /lib64/security /usr/lib/security /usr/lib64/security /lib/*/security "
     "/usr/lib/*/security 2>/dev/null | grep '[.]so$' | sort -u",
 )
+# Without a key of the machine's own, sshd refuses every ticket; Red Hat's switches Kerberos on all the same.
+_KEYTAB = Ask(
+    key="keytab",
+    sh="[ -d /etc ] && echo looked; [ ! -e /etc/krb5.keytab ] || echo there;"
+    " grep -hsE '^[[:space:]]*default_keytab_name' /etc/krb5.conf /etc/krb5.conf.d/*; true",
+)
 # Modules that ask for a token, and the words with which they let in who has none.
 _TOKENS = (
     *("pam_google_authenticator.so", "pam_oath.so", "pam_duo.so", "pam_u2f.so", "pam_yubico.so", "pam_2fa.so"),
@@ -31,8 +38,16 @@ _TOKENS = (
 _LENIENT = ("nullok", "nouserok")
 # They ask a server, which may ask for a token; nobody sees that from here.
 _SERVERS = ("pam_radius_auth.so", "pam_radius.so", "pam_sss.so", "pam_python.so", "pam_exec.so", "pam_winbind.so")
-# What else people log in by than SSH.
-_LOGINS = ("login", "cockpit", "gdm-password", "lightdm", "sddm", "xrdp-sesman")
+# What else people log in by than SSH, and the units that offer it; PAM's file is there before anybody starts them.
+_LOGINS: dict[str, tuple[str, ...]] = {
+    "login": (),
+    "cockpit": ("cockpit.socket", "cockpit.service"),
+    "gdm-password": ("gdm.service", "gdm3.service"),
+    "lightdm": ("lightdm.service",),
+    "sddm": ("sddm.service",),
+    "xrdp-sesman": ("xrdp-sesman.service",),
+}
+_UNITS = units.ask("login-units", *(unit for those in _LOGINS.values() for unit in those))
 _PASSWORDS = ("password", "keyboard-interactive")
 # What a way in of sshd's is called, and the keywords (by release) that allow it.
 _METHODS = {
@@ -48,7 +63,7 @@ _MOST_CONDITIONS = 8
 class SecondFactor(Fact):
     """The ways that people and programs log in by, and what each asks for."""
 
-    questions = (*Accounts.questions, _INSTALLED)
+    questions = (*Accounts.questions, _INSTALLED, _UNITS, _KEYTAB)
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
@@ -111,6 +126,8 @@ class SecondFactor(Fact):
     def _alternatives(self, name: str) -> list[tuple[str, ...]]:
         """The lists of methods each of which is enough for sshd, in some circumstance."""
         enabled = [method for method, keywords in _METHODS.items() if self._may(name, *keywords)]
+        if "gssapi-with-mic" in enabled and self.answers[_KEYTAB.key].out.strip() == b"looked":
+            enabled.remove("gssapi-with-mic")
         found: dict[tuple[str, ...], None] = {}
         for value in self._sshd.values("authenticationmethods", name) or ("any",):
             for alternative in value.split():
@@ -150,7 +167,7 @@ class SecondFactor(Fact):
 
     def _by_password(self, service: str) -> Iterator[Offence]:
         """A login that takes a password of somebody's, and no token."""
-        if service not in self._services:
+        if service not in self._services or self._is_off(service):
             return
         with_password = [each.name for each in self.accounts.people if self.accounts.password(each).is_set]
         if (with_password or self.accounts.directories("passwd")) and (text := self._one_thing_in(service)):
@@ -158,11 +175,20 @@ class SecondFactor(Fact):
             cause = f"/etc/pam.d/{service}"
             yield Offence(subject=service, text=f"{service}{whom}: {text}", layer="next start", cause=cause)
 
+    def _is_off(self, service: str) -> bool:
+        """Whether the units that offer a login are there, and none of them runs or starts."""
+        answer = self.answers[_UNITS.key]
+        told = {} if answer.silence else {unit.name: unit for unit in units.units(answer.text)}
+        there = [told[name] for name in _LOGINS[service] if name in told and told[name].is_known]
+        return bool(there) and not any(unit.runs or unit.starts for unit in there)
+
     # --- PAM ---
 
     @cached_property
     def _services(self) -> dict[str, list[str]]:
-        return pam.files(self.answers[PAM.key].succeeded().lines)
+        answer = self.answers[PAM.key].succeeded()
+        nothing_withheld(answer)
+        return pam.files(answer.lines)
 
     @cached_property
     def _installed(self) -> frozenset[str]:

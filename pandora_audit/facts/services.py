@@ -7,6 +7,7 @@ from functools import cached_property
 
 from pandora_audit.fact import Fact
 from pandora_audit.formats import rsyslog, systemctl
+from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.systemctl import Unit
 from pandora_audit.question import Unreadable
 from pandora_audit.questions import LOG_PROCESSES, RSYSLOG_CONFIG, SERVICES, SHIPPING
@@ -50,4 +51,7 @@ class Services(Fact):
         for _, program, line in self.processes:
             if program == "rsyslogd" and (other := re.search(r" -f ?(\S+)", line)) and other[1] != rsyslog.MAIN:
                 raise Unreadable(f"rsyslogd reads {other[1]}, which is not looked into")
-        return rsyslog.read(rsyslog.files(self.answers[RSYSLOG_CONFIG.key].lines))
+        answer = self.answers[RSYSLOG_CONFIG.key]
+        lines = answer.lines
+        nothing_withheld(answer)
+        return rsyslog.read(rsyslog.files(lines))

@@ -473,6 +473,8 @@ class Sshd(Fact):
             if allowed == "no" or context.value("disableforwarding") == "yes":
                 return ""
             opens = context.value("permitopen")
+            if allowed == "local" and opens == "none":
+                return ""
             if jump_host and allowed in ("yes", "all", "local") and opens not in ("", "any"):
                 return "" if allowed == "local" else "remote forwarding is open: AllowTcpForwarding local suffices"
             return f"AllowTcpForwarding {allowed}"

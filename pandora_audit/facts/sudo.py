@@ -33,6 +33,8 @@ _PLACES = Ask(
     root=True,
     keep="/^[^:]*:[0-9]+:[[:space:]]*#/d\n/timeout -s KILL/d\np",
 )
+# Groups that distributions have rules for, whether they exist or not; a directory may know them.
+_USUAL_GROUPS = Ask(key="sudo-groups", argv=("getent", "group", "admin", "sudo", "wheel"), keep="s/:.*//p")
 _TOOLS = Ask(
     key="privilege-tools",
     sh='uname -n; for tool in sudo doas; do p=$(command -v $tool) && echo "$tool=$p"; done; '
@@ -44,15 +46,24 @@ _SHELLS = re.compile(r"(/\S*/)?(ba|da|k|z|c|tc|fi|a)?sh(\s.*)?")
 _SU_TO_ROOT = re.compile(r"(/\S*/)?su(\s+(-|-l|--login|root))*")
 
 
+# Where shells are, for rules that name a folder or a pattern.
+_SOME_SHELLS = tuple(f"{folder}/{name}" for folder in ("/bin", "/usr/bin") for name in ("bash", "sh"))
+
+
 def is_everything(command: str) -> bool:
-    """Whether a command is as good as any: ALL, a shell, su to root."""
-    return command == sudoers.ALL or any(each.fullmatch(command) for each in (_SHELLS, _SU_TO_ROOT))
+    """Whether a command is as good as any: ALL, a shell, su to root, a pattern or a folder that a shell is in."""
+    if command == sudoers.ALL or any(each.fullmatch(command) for each in (_SHELLS, _SU_TO_ROOT)):
+        return True
+    program = command.split(" ", 1)[0]
+    pattern = f"{program}*" if program.endswith("/") else program
+    # No wildcard of sudo's stands for a slash.
+    return any(shell.count("/") == pattern.count("/") and fnmatch.fnmatchcase(shell, pattern) for shell in _SOME_SHELLS)
 
 
 class Sudo(Fact):
     """Sudo's rules, as its own parser reads them, and the other ways to root that PAM opens."""
 
-    questions = (*Accounts.questions, _RULES, _TARGETS, _PLACES, _TOOLS)
+    questions = (*Accounts.questions, _RULES, _TARGETS, _PLACES, _TOOLS, _USUAL_GROUPS)
 
     @classmethod
     def then(cls, seen: Seen) -> tuple[Question, ...]:
@@ -78,6 +89,10 @@ class Sudo(Fact):
         answer = self.answers[_RULES.key]
         if answer.cause is Cause.MISSING and any("sudo-rs" in line for line in self._tools):
             raise NotObserved("sudo is sudo-rs here, which has no parser that prints its rules")
+        if answer.status == 1 and not answer.silence and not answer.err:
+            raise NotObserved(
+                f"sudo's own parser cannot follow {_FILE} and all that it includes; `visudo -c` tells why"
+            )
         return sudoers.read(answer.succeeded().text)
 
     def _all_rules_seen(self) -> None:
@@ -124,12 +139,18 @@ class Sudo(Fact):
         elif member.kind in ("usergroup", "usergid"):
             key = int(member.name) if re.fullmatch("[0-9]{1,10}", member.name) else member.name
             known = any(key in (group.name, group.gid) for group in accounts.groups)
-            if known or not accounts.directories("passwd"):
+            if known or not accounts.directories("passwd") or self._is_nowhere(member.name):
                 yield from sorted(accounts.members(key))
             else:
                 yield str(member)
         else:
             yield str(Member(member.kind, member.name))
+
+    def _is_nowhere(self, group: str) -> bool:
+        """Whether a distribution's rule is for a group that the directory does not know either."""
+        answer = self.answers[_USUAL_GROUPS.key]
+        # 2: one of them is not found.
+        return group in _USUAL_GROUPS.argv[2:] and answer.status in (0, 2) and group not in answer.lines
 
     def _runs_as_root(self, grant: Grant) -> bool:
         """Whether a rule lets a command run as root; without a list of targets that is what it does."""
@@ -326,16 +347,17 @@ class Sudo(Fact):
             raise NotApplicable("sudo is not installed")
         files = [str(setting.options["logfile"]) for setting in self._in_force("logfile")]
         file = next((name for name in files if name.startswith("/") and name != "/dev/null"), "")
+        servers = [setting for setting in self._in_force("log_servers") if setting.options["log_servers"]]
         found = []
         for option, is_wrong in _UNLOGGED.items():
             for setting in self._in_force(option):
                 value = setting.options[option]
-                elsewhere = option.startswith("syslog") and file
+                elsewhere = option.startswith("syslog") and (file or servers)
                 if is_wrong(value) and not elsewhere:
                     found.append(self._set(setting, option, value))
         if not found:
             self._all_rules_seen()
-        return Offences(found, f"sudo logs to {file or 'syslog'}")
+        return Offences(found, f"sudo logs to {file or ('its log servers' if servers else 'syslog')}")
 
 
 _UNLOGGED: dict[str, Callable[[object], bool]] = {

@@ -18,6 +18,7 @@ from functools import cached_property
 
 from pandora_audit.fact import Fact
 from pandora_audit.facts.packages import APT_KEEPS_NOTHING, DEBIAN, REDHAT, Outdated, Packages
+from pandora_audit.facts.releases import Releases
 from pandora_audit.formats import apt, dnf, dpkg
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Unreadable
@@ -54,6 +55,8 @@ t
 s/^Commandline:.*[ \/]apt-get (.* )?upgrade( .*)?$/Full: nothing new/p
 """,
 )
+# Ubuntu's apt writes it after a refresh in which no list failed.
+_APT_REFRESHED = Ask(key="apt-refreshed", sh="stat -c %Y /var/lib/apt/periodic/update-success-stamp")
 _APT_STAMP = Ask(key="apt-stamp", sh="stat -c %Y /var/lib/apt/periodic/upgrade-stamp")
 _DPKG_LOG = Ask(
     key="dpkg-log",
@@ -142,7 +145,17 @@ class Updates(Fact):
 
     questions = (
         *Packages.questions,
-        *(_APT_LISTS, _APT_UPGRADE, _UNPACKED, _APT_HISTORY, _APT_STAMP, _DPKG_LOG, _DEBSECAN, _FIRST_BOOT),
+        *(
+            _APT_LISTS,
+            _APT_UPGRADE,
+            _UNPACKED,
+            _APT_HISTORY,
+            _APT_STAMP,
+            _APT_REFRESHED,
+            _DPKG_LOG,
+            _DEBSECAN,
+            _FIRST_BOOT,
+        ),
         *(_ADVISORIES, _OFFERED, _DNF_CACHES, _ISSUED, _RPM_LOG),
     )
 
@@ -237,11 +250,21 @@ class Updates(Fact):
 
     @cached_property
     def _apt_age(self) -> int:
-        """How old the oldest list of security updates is, by the day on which it was signed."""
-        archives = self._packages.archives
-        if not any(each.secures for each in archives.values()):
+        """How old the oldest list of security updates is, by the day on which it was signed.
+
+        Archives of extensions are signed when something new comes into them, and those of a release whose own support
+        has ended never again: then it counts when apt last refreshed all lists.
+        """
+        archives = [each for each in self._packages.archives.values() if each.secures]
+        if not archives:
             raise Outdated("no package list is of an archive of security updates, so nobody tells which they are")
-        return max(self._age(each) for each in archives.values() if each.secures)
+        dated = [each for each in archives if each.origin not in apt.EXTENSIONS]
+        if len(dated) < len(archives) and (not dated or Releases(self.seen).lives_by_extension):
+            refreshed = self.answers[_APT_REFRESHED.key].text.strip()
+            if not re.fullmatch(r"\d{1,12}", refreshed):
+                raise Outdated("nobody tells when apt last refreshed the lists of the extended support")
+            return self._days_since(int(refreshed))
+        return max(self._age(each) for each in dated)
 
     def _age(self, archive: apt.Archive) -> int:
         """How many days ago an archive was as its list shows it."""

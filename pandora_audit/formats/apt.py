@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 # apt's own names of the distributions' archives, by the Origin of their Release files.
-OFFICIAL = ("Debian", "Ubuntu", "UbuntuESM", "UbuntuESMApps")
+EXTENSIONS = ("UbuntuESM", "UbuntuESMApps")
+OFFICIAL = ("Debian", "Ubuntu", *EXTENSIONS)
 _STATUS = "/var/lib/dpkg/status"
 
 

@@ -8,13 +8,22 @@ from collections.abc import Iterable, Iterator
 from pandora_audit.question import Answer, NotObserved, Unreadable
 
 _NUMBERED = re.compile(r"(/[^:]*):(\d{1,9}):(.*)", re.S)
-_BINARY = re.compile(r"Binary file (/.*) matches|grep: (/.*): binary file matches")
+_BINARY = re.compile(r"Binary file (/.*) matches|(?:/\S*/)?grep: (/.*): binary file matches")
+
+
+# A link that leads to itself leads to nothing, whoever follows it.
+_NOT_THERE = ("No such file or directory", "Too many levels of symbolic links")
 
 
 def nothing_withheld(answer: Answer) -> None:
-    """Raises NotObserved when a program complained of anything but a file that is not there."""
+    """Raises NotObserved when a program complained of anything but a file that is not there.
+
+    Raises Unreadable for a file whose lines grep holds back.
+    """
     for line in answer.err.decode("utf-8", "backslashreplace").splitlines():
-        if line and "No such file or directory" not in line:
+        if path := binary(line):
+            raise Unreadable(f"{path} is not text")
+        if line and not any(said in line for said in _NOT_THERE):
             raise NotObserved(f"`{answer.question}` did not see everything: {line[:200]}")
 
 

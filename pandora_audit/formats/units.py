@@ -17,6 +17,10 @@ class Unit:
     properties: dict[str, str]
 
     @property
+    def is_known(self) -> bool:
+        return self.properties.get("LoadState") not in ("not-found", None)
+
+    @property
     def is_installed(self) -> bool:
         return self.properties.get("LoadState") not in ("not-found", "masked")
 
