@@ -224,10 +224,24 @@ UPTIME = Ask(key="uptime", sh="date +%s; cat /proc/uptime")
 # A container's kernel is another machine's, and so are its clock and its access control.
 CONTAINER = Ask(key="container", sh="systemd-detect-virt --container || true")
 CONSOLES = ("/var/www/html/pandora_console", "/var/www/pandora_console", "/srv/www/htdocs/pandora_console")
+"""Where packages and scripts put the console; what is looked for in its folder is looked for in these."""
+
+
+def config_files(*first: str) -> tuple[str, ...]:
+    """Prints each config.php of a console under its own name, wherever web servers have their pages.
+
+    Args:
+        first: what is printed before.
+    """
+    return (
+        *("find", *(f"{console}/" for console in CONSOLES), "/var/www/", "/srv/www/", "/opt/", "-maxdepth", "6"),
+        *("-xtype", "f", "-regex", ".+/include/config.php", "-exec", "tail", "-v", "-n", "+1", *first, "{}", "+"),
+    )
+
 
 CONSOLE_CONFIG = Ask(
     key="console-config",
-    argv=("cat", *(f"{console}/include/config.php" for console in CONSOLES)),
+    argv=config_files(),
     root=True,
     only_if=Role.CONSOLE,
     keep=config_php.keep(

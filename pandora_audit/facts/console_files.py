@@ -76,18 +76,25 @@ class ConsoleFiles(Fact):
     # --- settings ---
 
     @cached_property
-    def config(self) -> Mapping[str, config_php.Value]:
-        """What config.php sets, but its secrets. Raises NotObserved."""
+    def configs(self) -> Mapping[str, Mapping[str, config_php.Value]]:
+        """What each console's config.php sets, but its secrets. Raises NotObserved."""
         return config_php.of(self.answers[CONSOLE_CONFIG.key])
 
     @property
-    def home_url(self) -> str:
-        """The path at which the console believes itself to be; empty where it does not tell."""
+    def home_urls(self) -> tuple[str, ...]:
+        """The path at which each console believes itself to be; empty for one that does not tell."""
         try:
-            value = self.config.get("homeurl")
+            told = [config.get("homeurl") for config in self.configs.values()]
         except NotObserved:
-            return ""
-        return re.sub(r"^https?://[^/]*", "", value.text) if value and value.text else ""
+            return ()
+        return tuple(re.sub(r"^https?://[^/]*", "", each.text) if each and each.text else "" for each in told)
+
+    def all_looked_at(self) -> None:
+        """Raises NotObserved where a console lies where only its config.php is looked for."""
+        for path in self.configs:
+            folder = path.removesuffix("/include/config.php")
+            if path != config_php.ALONE and folder not in CONSOLES:
+                raise NotObserved(f"a console lies in {folder}, where nothing but its config.php is looked at")
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -112,6 +119,8 @@ class ConsoleFiles(Fact):
             for path, entry in self._entries.items()
             if re.search(r"/install[^/]*\.php$", path) and entry.kind != "directory"
         ]
+        if not found:
+            self.all_looked_at()
         return Offences(found, "no installer lies in the console's folder")
 
     @cached_property
@@ -134,6 +143,8 @@ class ConsoleFiles(Fact):
                 Offence(subject=entry.path, text=f"{entry.path} has {each}", layer="file", cause=entry.path)
                 for each in said
             ]
+        if not found:
+            self.all_looked_at()
         shown = ", ".join(f"{entry.mode:o} {entry.owner}:{entry.group}" for entry in entries)
         return Offences(found, f"config.php is {shown}")
 
@@ -158,6 +169,8 @@ class ConsoleFiles(Fact):
         ]
         if any(self._reached_by_others(entry.path) for entry in logs):
             found += self._rotations()
+        if not found:
+            self.all_looked_at()
         shown = ", ".join(sorted({f"{entry.mode:o} {entry.owner}:{entry.group}" for entry in logs}))
         return Offences(found, f"audit.log is {shown}")
 

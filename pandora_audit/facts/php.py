@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pandora_audit.fact import Fact
+from pandora_audit.facts.console_files import ConsoleFiles
 from pandora_audit.facts.web_server import WebServer
 from pandora_audit.formats import glob, php_ini
 from pandora_audit.formats.grep import nothing_withheld, numbered
 from pandora_audit.formats.php_ini import Setting
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Role
-from pandora_audit.questions import CONSOLES
+from pandora_audit.questions import CONSOLE_CONFIG, CONSOLES
 
 # What PHP goes by where nothing is written.
 _DEFAULTS = {
@@ -75,7 +76,7 @@ class Php(Fact):
     """The PHP that serves the console."""
 
     role = Role.CONSOLE
-    questions = (*WebServer.questions, _LINES, _LOCAL)
+    questions = (*WebServer.questions, CONSOLE_CONFIG, _LINES, _LOCAL)
 
     @cached_property
     def _server(self) -> WebServer:
@@ -184,6 +185,8 @@ class Php(Fact):
                     if is_on is not (name in on):
                         text = f"{name} is {shown}" + (f" in {pool}" if pool else "")
                         found.append(Offence(subject=name, text=text, layer="next start", cause=cause))
+        if not found:
+            ConsoleFiles(self.seen).all_looked_at()
         if not found and (stale := self._unread):
             raise NotObserved(f"what is written would comply, but PHP runs with something older: {stale}")
         if not found and (handed := self._server.hands_settings):

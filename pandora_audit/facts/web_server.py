@@ -96,6 +96,7 @@ _PID_FILES = Ask(
     key="web-pid-files",
     argv=(
         *("find", "/run/apache2", "/run/httpd", "/run/php", "/run/php-fpm", "/run/apache2.pid", "/run/httpd.pid"),
+        *(f"/var/opt/remi/php{version}/run/php-fpm" for version in ("74", "80", "81", "82", "83", "84", "85")),
         *("-maxdepth", "1", "-type", "f", "-exec", "stat", "-c", "%.3Y:%n", "{}", "+"),
     ),
     root=True,
@@ -103,6 +104,10 @@ _PID_FILES = Ask(
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
 _MOST_VISITS = 24
+# What hides nginx's version; what it sells takes a text, and an empty one hides its name, too.
+_QUIET = (("off",), ("",))
+# What a version looks like.
+_NUMBERED = re.compile(r"[\d/(]")
 # A page that no server has: what it says instead is an error page.
 NOWHERE = "/pandora-audit-asks-for-nothing.txt"
 
@@ -351,7 +356,9 @@ class WebServer(Fact):
     def handed_to(self) -> frozenset[str]:
         """The sockets of FPM that pages are handed to, as a pool's ``listen`` writes them."""
         if self.is_nginx:
-            words = [each.words[-1] for each in self.nginx_configuration.tree.all("fastcgi_pass")]
+            tree = self.nginx_configuration.tree
+            words = [each.words[-1] for each in tree.all("fastcgi_pass")]
+            words += [each.words[1] for group in tree.all("upstream") for each in group.own("server") if each.words[1:]]
             return frozenset(word.removeprefix("unix:") for word in words)
         handlers = " ".join(word for each in self.apache_configuration.all("sethandler") for word in each.arguments)
         return frozenset(
@@ -416,7 +423,13 @@ class WebServer(Fact):
         answered = [visit for visit, responses in met if any(each.status for each in responses)]
         if not found:
             _ = self.answers[f"{PROCESSES.key}@visits"].text
-            silent = [visit.label for visit in self._visits if visit not in answered]
+            # Who gives no name is hung up on by some; then the port is heard by a name.
+            heard = {visit.port for visit in answered}
+            silent = [
+                visit.label
+                for visit in self._visits
+                if visit not in answered and (visit.name or visit.port not in heard)
+            ]
             if silent or not answered:
                 where = silent[0] if silent else "any port"
                 raise NotObserved(f"the web server did not answer its own host on {where}")
@@ -437,14 +450,20 @@ class WebServer(Fact):
                     cause=said.where if said else block.where,
                 )
                 for block, said in configuration.deciding("server_tokens")
-                if said is None or said.words[1:] != ("off",)
+                if said is None or said.words[1:] not in _QUIET
             ]
         else:
             said = configuration.last("servertokens")
             value = said.arguments[0] if said and said.arguments else "Full (by default)"
             cause = said.where if said else configuration.files[0]
             text = f"ServerTokens {value}"
-            hides = value.lower() in ("prod", "productonly")
+            # ModSecurity puts a text of the site's own in its place, for which the whole must be there.
+            instead = configuration.last("secserversignature")
+            if instead is not None and instead.arguments:
+                value, cause = f"Full, and SecServerSignature {instead.arguments[0]}", instead.where
+                text, hides = f"ServerTokens {value}", not _NUMBERED.search(instead.arguments[0])
+            else:
+                hides = value.lower() in ("prod", "productonly")
             found = [] if hides else [Offence(subject="ServerTokens", text=text, layer="next start", cause=cause)]
         if not found:
             _all_seen(configuration)
@@ -466,7 +485,9 @@ class WebServer(Fact):
             return began
         # Apache and PHP-FPM write their pid anew whenever they read their files.
         rows = self.answers[_PID_FILES.key].lines
-        files = re.findall(r"^(\d{1,12}\.\d{3}):/run/(?:.*/)?([\w.-]+)\.pid$", "\n".join(rows), re.M)
+        files = re.findall(
+            r"^(\d{1,12}\.\d{3}):(?:/var/opt/remi/php\d+)?/run/(?:.*/)?([\w.-]+)\.pid$", "\n".join(rows), re.M
+        )
         times = [float(time) for time, name in files if _same_program(name, program)]
         if len(times) == 1:
             return times[0]
@@ -531,7 +552,7 @@ def _all_seen(configuration: apache.Configuration | nginx.Configuration) -> None
 def version_told(response: http.Response) -> str:
     """What an answer tells of the server's version, as a phrase; empty where it tells none."""
     server = response.header("server")
-    if re.search(r"[\d/(]", server):
+    if _NUMBERED.search(server):
         return f"“Server: {server[:80]}”"
     signed = re.search(r"\b(?:Apache|nginx|openresty|Tengine)/\d[\w.-]*(?: \([\w ]+\))?", response.error, re.I)
     return f"an error page signed “{signed[0]}”" if signed else ""

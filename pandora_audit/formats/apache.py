@@ -13,7 +13,7 @@ from pandora_audit.question import Unreadable
 
 WATCHED = (
     "serverroot|loadmodule|define|undefine|include|includeoptional|listen|servername|serveralias|servertokens"
-    "|serversignature|sslengine|php_value|php_flag|php_admin_value|php_admin_flag|sethandler|addhandler"
+    "|serversignature|secserversignature|sslengine|php_value|php_flag|php_admin_value|php_admin_flag|sethandler|addhandler"
 )
 # Compiled in, where a distribution does it; they are in no LoadModule.
 _STATIC = {"core", "so", "http", "log_config", "logio", "version", "unixd", "watchdog"}
