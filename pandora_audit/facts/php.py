@@ -86,14 +86,9 @@ class Php(Fact):
     def _serving(self) -> tuple[_Serving, ...]:
         """The PHPs that may serve the console. Raises NotObserved where none is seen."""
         fpm = [each for each in self._server.processes if each.leads and each.program.startswith("php-fpm")]
-        if not self._server.is_nginx:
-            configuration = self._server.apache_configuration
-            handed_over = any("proxy:" in " ".join(each.arguments) for each in configuration.all("sethandler"))
-            modules = [
-                each for each in configuration.all("loadmodule") if re.match(r"php\d?_module$", each.arguments[0])
-            ]
-            if modules and not (handed_over and fpm):
-                return (_of_module(self._server.master.program, modules[-1].arguments[-1]),)
+        module = self._module
+        if module and not (fpm and self._server.handed_to):
+            return (module,)
         if not fpm:
             raise NotObserved("no PHP is seen to serve the console: neither a module of Apache nor FPM")
         found = []
@@ -102,7 +97,20 @@ class Php(Fact):
             if config is None:
                 raise NotObserved(f"`{each.command}` does not tell its configuration")
             found.append(_of_fpm(each.program, config[1]))
-        return tuple([each for each in found if self._pools(each, handed=True)] or found)
+        used = [each for each in found if self._pools(each, handed=True)] or found
+        # Of two servers, one may hand pages to FPM and the other run them itself.
+        return (module, *used) if module and self._server.nginx_master else tuple(used)
+
+    @property
+    def _module(self) -> _Serving | None:
+        """PHP as a module of Apache; None where there is none."""
+        apache, written = self._server.apache_master, self._server.apache_configuration
+        modules = [
+            each.arguments[-1]
+            for each in (written.all("loadmodule") if written else ())
+            if re.match(r"php\d?_module$", each.arguments[0])
+        ]
+        return _of_module(apache.program, modules[-1]) if apache and modules else None
 
     @cached_property
     def _settings(self) -> tuple[Setting, ...]:
@@ -158,9 +166,10 @@ class Php(Fact):
 
     def _by_apache(self, name: str, others: list[Setting | None]) -> list[Setting | None]:
         """What is written in php.ini and in folders, with what Apache's own files say in its place."""
+        written = self._server.apache_configuration
         said = [
             Setting(name, each.arguments[1], "", each.file, each.number, fixed="admin" in each.name)
-            for each in self._server.apache_configuration.all(*_APACHE_WORDS)
+            for each in (written.all(*_APACHE_WORDS) if written else ())
             if each.arguments[:1] == (name,) and len(each.arguments) > 1
         ]
         return [
