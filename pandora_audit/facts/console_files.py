@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from pandora_audit.fact import Fact
 from pandora_audit.facts.web_server import WebServer
-from pandora_audit.formats import config_php, stat
+from pandora_audit.formats import config_php, php_ini, stat
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.stat import Entry
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, Cause, NotObserved, Role
-from pandora_audit.questions import CONSOLE_CONFIG, CONSOLES
+from pandora_audit.questions import CONSOLE_CONFIG, CONSOLES, PHP_LINES
 from pandora_audit.verdict import NotApplicable
 
 _TREE = Ask(
@@ -50,7 +51,7 @@ class ConsoleFiles(Fact):
     """What lies in the console's folder."""
 
     role = Role.CONSOLE
-    questions = (*WebServer.questions, CONSOLE_CONFIG, _TREE, _ABOVE, _ROTATION)
+    questions = (*WebServer.questions, CONSOLE_CONFIG, PHP_LINES, _TREE, _ABOVE, _ROTATION)
 
     @property
     def is_absent(self) -> bool:
@@ -150,11 +151,15 @@ class ConsoleFiles(Fact):
 
     @property
     def _web_users(self) -> frozenset[str]:
-        """The users of the web server; where processes are not shown, those of the distributions."""
-        try:
-            return frozenset(_WEB_USERS) | WebServer(self.seen).users
-        except NotObserved:
-            return frozenset(_WEB_USERS)
+        """The users of the web server and of PHP's pools; where they are not shown, those of the distributions."""
+        found = frozenset(_WEB_USERS)
+        with contextlib.suppress(NotObserved):
+            found |= WebServer(self.seen).users
+        # A pool that works on demand has no process while nobody asks.
+        with contextlib.suppress(NotObserved):
+            lines = self.answers[PHP_LINES.key].lines
+            found |= {each.value for each in php_ini.settings(lines) if each.name == "user"}
+        return found
 
     @cached_property
     def readable_audit_logs(self) -> Offences:

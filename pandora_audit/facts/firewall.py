@@ -48,6 +48,8 @@ _MOST_PORTS = 64
 _SPELLED = {"ip": "IPv4", "ip6": "IPv6"}
 
 
+# A database counts such a visit against an address that has a name, until somebody logs in from there; after a hundred
+# of them it lets nobody in from there (max_connect_errors). Whoever has an account logs in, and the port answers on.
 def _probe(port: int) -> Probe:
     return Probe(key=f"{_NFT.key}@{port}", kind=ProbeKind.PORT, port=port, seconds=2)
 

@@ -579,7 +579,11 @@ class Mysql(Fact):
             return
         if beyond:
             words = " ".join(map(shlex.quote, authorities or ("/dev/null",)))
-            where = _to_connect(min(beyond, key=lambda each: each.port not in self._clients_ports))
+            try:
+                ports = self._clients_ports
+            except NotObserved:  # it stands in a file that only the server may read
+                ports = (int(_DEFAULTS["port"]),)
+            where = _to_connect(min(beyond, key=lambda each: each.port not in ports))
             loopback = "[::1]:0" if where.startswith("[") else "127.0.0.1:0"
             yield Ask(
                 key=_TLS,

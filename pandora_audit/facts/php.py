@@ -16,7 +16,7 @@ from pandora_audit.formats.grep import nothing_withheld, numbered
 from pandora_audit.formats.php_ini import Setting
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Role
-from pandora_audit.questions import CONSOLE_CONFIG, CONSOLES
+from pandora_audit.questions import CONSOLE_CONFIG, CONSOLES, PHP_LINES
 
 # What PHP goes by where nothing is written.
 _DEFAULTS = {
@@ -29,22 +29,6 @@ _DEFAULTS = {
 # What .user.ini, .htaccess and php_value may not change.
 _OF_THE_SYSTEM = ("expose_php", "allow_url_include")
 _WORDS = tuple(word for name in _DEFAULTS for word in ("-e", name))
-_PLACES = ("/etc/php", "/etc/php.ini", "/etc/php.d", "/etc/php-fpm.d", "/etc/opt/remi")
-_LINES = Ask(
-    key="php-lines",
-    argv=(
-        *("find", "-L", *_PLACES, "-maxdepth", "5", "-type", "f", "-exec", "grep", "-HnF"),
-        *(*_WORDS, "-e", "listen", "-e", "PATH=", "-e", "HOST=", "-e", "include", "{}", "+"),
-    ),
-    root=True,
-    only_if=Role.CONSOLE,
-    limit=512 * 1024,
-    keep=rf"""
-/\/(cli|mods-available)\//d
-s/^([^:]*:[0-9]+:[[:space:]]*(php_(admin_)?(value|flag)\[)?({"|".join(_DEFAULTS)})\]?[[:space:]]*=[^;]*).*/\1/p
-/^[^:]*:[0-9]+:[[:space:]]*((listen|include)[[:space:]]*=|\[(PATH|HOST)=)/p
-""",
-)
 _LOCAL = Ask(
     key="php-local",
     argv=(
@@ -76,7 +60,7 @@ class Php(Fact):
     """The PHP that serves the console."""
 
     role = Role.CONSOLE
-    questions = (*WebServer.questions, CONSOLE_CONFIG, _LINES, _LOCAL)
+    questions = (*WebServer.questions, CONSOLE_CONFIG, PHP_LINES, _LOCAL)
 
     @cached_property
     def _server(self) -> WebServer:
@@ -114,7 +98,7 @@ class Php(Fact):
 
     @cached_property
     def _settings(self) -> tuple[Setting, ...]:
-        answer = self.answers[_LINES.key]
+        answer = self.answers[PHP_LINES.key]
         lines = answer.lines
         nothing_withheld(answer)
         return tuple(php_ini.settings(lines))
