@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.console_files import ConsoleFiles
-from pandora_audit.facts.web_server import NOWHERE, PROCESSES, Visit, WebServer, exchanges, visits_question
+from pandora_audit.facts.web_server import NOWHERE, PROCESSES, Socket, Visit, WebServer, exchanges, visits_question
 from pandora_audit.formats import http
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Cause, NotObserved, Probe, ProbeKind, Question, Role, Unreadable
@@ -56,6 +56,7 @@ class _Look:
         outside: whether from the auditor's place.
         named: whether by the name that people use, as far as one is promised.
         elsewhere: whether the name led to another machine.
+        apart: whether it is at an address of the machine that the auditor's place did not look at.
         exchange: the answers; None where the port is closed.
         silence: why there are none.
         cause: and what kind of silence that is.
@@ -66,6 +67,7 @@ class _Look:
     outside: bool
     named: bool = True
     elsewhere: bool = False
+    apart: bool = False
     exchange: http.Exchange | None = None
     silence: str = ""
     cause: Cause | None = None
@@ -175,13 +177,20 @@ class ConsoleWire(Fact):
     def _visits(self) -> tuple[Visit, ...]:
         """The host's own look at each socket of the web server."""
         try:
-            sockets = {each.port: each for each in self.server.web_sockets if not each.is_loopback}.values()
+            reached = [each for each in self.server.web_sockets if not each.is_loopback]
         except NotObserved:
             return ()
+        # Of several at a port, the one that nobody looks at from outside.
+        sockets = {each.port: each for each in sorted(reached, key=self._is_apart)}.values()
         return tuple(
             Visit(self.server.is_secure(each.port), each.port, each.reached_at, self._promised_host, self._paths)
             for each in list(sockets)[:6]
         )
+
+    def _is_apart(self, socket: Socket) -> bool:
+        """Whether a socket is not reached at the address that the auditor's place looks at."""
+        at, peer = socket.reached_at, self.seen.wire.peer
+        return at != "own" and (at != peer if at != "::1" else ":" not in peer)
 
     @cached_property
     def _looks(self) -> tuple[_Look, ...]:
@@ -196,11 +205,15 @@ class ConsoleWire(Fact):
                 yield _Look(secure, port, True, named)
             else:
                 exchange = http.read(answer.text)
-                yield _Look(secure, port, True, named, exchange.place not in ("", "the machine"), exchange)
+                yield _Look(secure, port, True, named, exchange.place not in ("", "the machine"), exchange=exchange)
 
     def _from_itself(self) -> Iterator[_Look]:
+        try:
+            apart = {each.port for each in self.server.web_sockets if not each.is_loopback and self._is_apart(each)}
+        except NotObserved:
+            apart = set()
         for visit, exchange in exchanges(self.answers[f"{_KEY}-visits"], self._visits):
-            yield _Look(visit.secure, visit.port, False, exchange=exchange)
+            yield _Look(visit.secure, visit.port, False, apart=visit.port in apart, exchange=exchange)
 
     def _was_seen(self) -> None:
         """Raises NotObserved where others were seen from outside, but not what people open."""
@@ -288,7 +301,13 @@ class ConsoleWire(Fact):
         """What is to be had without TLS, from beyond loopback."""
         entrances = tuple(base + each for base in self.bases for each in _ENTRANCES)
         found = dict[str, Offence]()
-        plain = [look for look in self._looks if not look.secure and (look.outside or not self._sees_outside)]
+        # Behind a proxy, an address of its own may be the proxy's way in.
+        apart = not self._is_behind_a_proxy
+        plain = [
+            look
+            for look in self._looks
+            if not look.secure and (look.outside or not self._sees_outside or (apart and look.apart))
+        ]
         for look in plain:
             # What the machine shows to whoever does not give the console's name is no page of the console.
             wanted = ("/", *entrances) if look.named else entrances

@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import urlsplit
 
 from pandora_audit.fact import Fact
 from pandora_audit.facts.console_files import ConsoleFiles
 from pandora_audit.facts.web_server import WebServer
-from pandora_audit.formats import glob, php_ini
+from pandora_audit.formats import apache, glob, php_ini
 from pandora_audit.formats.grep import nothing_withheld, numbered
 from pandora_audit.formats.php_ini import Setting
 from pandora_audit.offence import Offence, Offences
@@ -154,7 +155,7 @@ class Php(Fact):
         said = [
             Setting(name, each.arguments[1], "", each.file, each.number, fixed="admin" in each.name)
             for each in (written.all(*_APACHE_WORDS) if written else ())
-            if each.arguments[:1] == (name,) and len(each.arguments) > 1
+            if each.arguments[:1] == (name,) and len(each.arguments) > 1 and self._is_of_the_console(each)
         ]
         return [
             *others[:1],
@@ -162,6 +163,14 @@ class Php(Fact):
             *others[1:],
             *(each for each in said if each.fixed),
         ]
+
+    def _is_of_the_console(self, directive: apache.Directive) -> bool:
+        """Whether a directive may be the console's: not of another site, where its own is known by its name."""
+        written, name = self._server.apache_configuration, urlsplit(self.seen.promises.console_url or "").hostname
+        if written is None or not name or not directive.host:
+            return True
+        own = {each.host for each in written.directives if each.host and name in written.names(each.host)}
+        return directive.host in own or not own
 
     def wrong(self, *, on: tuple[str, ...] = (), off: tuple[str, ...] = ()) -> Offences:
         """The settings that are not on, or not off, in the PHP that serves the console.

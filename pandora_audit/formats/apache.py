@@ -58,6 +58,11 @@ class Configuration:
         found = [each for each in self.all(name) if not each.host]
         return found[-1] if found else None
 
+    def names(self, host: str) -> frozenset[str]:
+        """The names of a virtual host, in small letters."""
+        inside = (each for each in self.all("servername", "serveralias") if each.host == host)
+        return frozenset(re.sub(r"^https?://|:\d+$", "", name.lower()) for each in inside for name in each.arguments)
+
     @property
     def hosts(self) -> list[tuple[frozenset[int], tuple[str, ...], bool]]:
         """Of each virtual host its ports, its names, and whether it speaks TLS."""
