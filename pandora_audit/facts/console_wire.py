@@ -368,7 +368,10 @@ class ConsoleWire(Fact):
         looks = [look for look in looks if look.elsewhere] or looks
         indexes = tuple(f"{base}index.php" for base in self.bases)
         pages = [
-            (look, each) for look in looks for each in look.responses if each.path in indexes and each.status < 400
+            (look, each)
+            for look in looks
+            for each in look.responses
+            if each.path in indexes and (look.named or each.status < 400)
         ]
         if not pages:
             self._was_seen()

@@ -266,8 +266,7 @@ class DbAccounts(Fact):
 
     def plain_links(self, promised: Iterable[str]) -> Offences:
         """Pandora's accounts that may enter from elsewhere without TLS, and sessions that do."""
-        if not self._mysql.is_reached:
-            raise NotApplicable("the database is reached through its socket or loopback only")
+        self._mysql.nobody_elsewhere()
         remote = [account for account in self._of_pandora(promised) if not account.is_local]
         if not remote:
             raise NotApplicable("Pandora's accounts enter from this machine only")

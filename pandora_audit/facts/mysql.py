@@ -15,7 +15,7 @@ from pandora_audit import database_views
 from pandora_audit.database_views import Dialect
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.db_link import DbLink
-from pandora_audit.formats import my_cnf, mysql_batch
+from pandora_audit.formats import my_cnf, mysql_batch, ss
 from pandora_audit.formats.addresses import is_loopback
 from pandora_audit.formats.my_cnf import Option
 from pandora_audit.offence import Offence, Offences
@@ -96,6 +96,9 @@ _OF_THE_ROLE = frozenset(
 _OLD_TLS = ("TLSv1", "TLSv1.0", "TLSv1.1")
 # Interfaces behind which only containers and guests of this machine are.
 _INNER = re.compile(r"(docker|veth|br-|virbr|lxc|lxd|cni|podman|vnet|tap)")
+
+# What stands between a database and its clients, and speaks its protocol.
+_PROXIES = frozenset({"proxysql", "maxscale", "mysqlrouter", "mysqlrouter_main"})
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -505,6 +508,19 @@ class Mysql(Fact):
         running = any(not each.is_loopback for each in self._clients_listeners)
         return running or any(not each.is_loopback for each in self._next_listeners[0])
 
+    def nobody_elsewhere(self) -> None:
+        """Raises NotApplicable where nobody elsewhere reaches it, NotObserved where a proxy beside it brings some."""
+        if self.is_reached:
+            return
+        for each in ss.sockets("tcp", self.answers[TCP_OWNERS.key].lines if self._owned is not None else ()):
+            proxies = {owner.name for owner in each.owners} & (_PROXIES | ({"haproxy"} if each.port == 3306 else set()))
+            if proxies and not each.is_local:
+                raise NotObserved(
+                    f"it listens on loopback only, but {min(proxies)} on this machine takes clients from elsewhere at "
+                    f"port {each.port}, and their TLS was not seen"
+                )
+        raise NotApplicable("it is reached through its socket or loopback only")
+
     # --- runs with what is written ---
 
     @cached_property
@@ -613,8 +629,7 @@ class Mysql(Fact):
     @cached_property
     def plain_or_weak(self) -> Offences:
         """What is wrong with the TLS that it offers to clients on other machines."""
-        if not self.is_reached:
-            raise NotApplicable("it is reached through its socket or loopback only")
+        self.nobody_elsewhere()
         offences = [*self._wire_offences(), *self._version_offences()]
         if not offences and not self._authorities:
             raise ToDecide(

@@ -672,8 +672,7 @@ class PandoraConsole(Across):
         # The second one is asked whenever the first does not let somebody in.
         for which in ("", "_secondary") if self._is_on(_SECOND_DIRECTORY[method]) else ("",):
             server, switch = self.setting(f"{method}_server{which}"), f"{method}_start_tls{which}"
-            safe = server.lower().startswith(("ldaps://", "ldapi://")) or is_loopback(server.removeprefix("ldap://"))
-            if not safe and not self._is_on(switch):
+            if not (server and all(map(_is_safe, server.split()))) and not self._is_on(switch):
                 text = f"{switch} is off, and {server or 'the server'} is no ldaps:// address"
                 found.append(Offence(subject=f"{method}{which}", text=text))
         return Offences(found, f"logins by {method} travel by TLS")
@@ -862,6 +861,12 @@ class PandoraConsole(Across):
 
 # Addresses that have nothing in common, and that nobody's list can mean.
 _STRANGERS = ("192.0.2.47", "198.51.100.83", "203.0.113.156")
+
+
+def _is_safe(server: str) -> bool:
+    """Whether what is said to a directory stays on the machine, or travels by TLS."""
+    host = re.sub(r"^ldap://|:\d{1,5}/?$|/$", "", server.lower())
+    return host.startswith(("ldaps://", "ldapi://")) or is_loopback(host.strip("[]"))
 
 
 def _admits(entry: str, address: str) -> bool:
