@@ -415,6 +415,8 @@ class Mysql(Fact):
             if not offences:
                 raise
         self._decide(offences, clients)
+        if not offences and self._nodes and self._owned is None:
+            raise NotObserved("a node of a cluster has further ports, and which are the server's was not shown")
         if not (offences or self._clients_listeners or self._is_running):
             raise NotObserved("no server is seen to run here: the database that is in use may be in a container")
         return Offences(offences, f"listens on {', '.join(map(str, self._clients_listeners)) or 'its socket only'}")
