@@ -41,6 +41,8 @@ _PRIVATE = (
 # A certificate is renewed when a third of its time is left; where less is, that did not work.
 _EXPIRY_DAYS = 14
 _EXPIRY_PART = 4
+# Scheme, host and path of where an answer leads.
+_ADDRESS = re.compile(r"(?:(https?):)?(?://(\[[^\]/?#]*\]|[^/?#:]*)[^/?#]*)?([^?#]*)", re.I)
 # What clouds' own load balancers send to find the same console again: they can be told no flags.
 _OF_BALANCERS = re.compile(r"AWSALB(TG)?(CORS)?|AWSELB(CORS)?|ApplicationGatewayAffinity(CORS)?|GCLB|GCILB")
 _STAY = 180 * 86400
@@ -324,12 +326,13 @@ class ConsoleWire(Fact):
     def _is_given(self, response: http.Response, answers: Mapping[str, http.Response], hops: int = 3) -> bool:
         """Whether an answer over plain http gives something, rather than lead to https, if by some steps, or refuse."""
         if response.status in (301, 302, 303, 307, 308):
-            target = urlsplit(response.header("location"))
-            is_own = (target.hostname or "") in ("", self._promised_host, self.seen.wire.peer)
-            following = answers.get(target.path) if hops and is_own and target.scheme != "https" else None
+            target = _ADDRESS.match(response.header("location"))
+            scheme, host, path = target.groups("") if target else ("", "", "")
+            is_own = host.strip("[]").lower() in ("", self._promised_host, self.seen.wire.peer)
+            following = answers.get(path) if hops and is_own and scheme.lower() != "https" else None
             if following is not None and following.status:
                 return self._is_given(following, answers, hops - 1)
-            return target.scheme != "https"
+            return scheme.lower() != "https"
         return response.status not in (400, 403, 404, 405, 410, 421, 426)
 
     @property
