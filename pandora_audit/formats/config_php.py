@@ -124,6 +124,8 @@ class Value:
 def of(answer: Answer) -> Mapping[str, Mapping[str, Value]]:
     """Of each console on a machine, by its config.php, the keys that ``keep`` let through.
 
+    Other programs have files of that name, too: in a folder of another name, a console's is known by what it includes.
+
     Raises NotObserved where none was shown, or not all of one.
     """
     text = answer.text
@@ -131,7 +133,11 @@ def of(answer: Answer) -> Mapping[str, Mapping[str, Value]]:
     first, *others = _NAMED.split(text)
     told = {ALONE: first, **dict(zip(others[::2], others[1::2], strict=True))}
     # A link shows a file twice.
-    shown = {part.strip(): path for path, part in reversed(told.items()) if "$config" in part}
+    shown = {
+        part.strip(): path
+        for path, part in reversed(told.items())
+        if "$config" in part and (path == ALONE or "/pandora_console/" in path or "config_process.php" in part)
+    }
     if not shown:
         raise NotObserved("no config.php of a console was shown: it lies in no usual folder, or nobody may read it")
     paths = [path for path in told if path in shown.values()]
