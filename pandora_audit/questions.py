@@ -241,10 +241,43 @@ UPTIME = Ask(key="uptime", sh="date +%s; cat /proc/uptime")
 # A container's kernel is another machine's, and so are its clock and its access control.
 CONTAINER = Ask(key="container", sh="systemd-detect-virt --container || true")
 CONSOLES = ("/var/www/html/pandora_console", "/var/www/pandora_console", "/srv/www/htdocs/pandora_console")
+"""Where packages and scripts put the console; what is looked for in its folder is looked for in these."""
+
+PHP_SETTINGS = ("session.cookie_httponly", "session.cookie_secure", "expose_php", "display_errors", "allow_url_include")
+PHP_LINES = Ask(
+    key="php-lines",
+    argv=(
+        *("find", "-L", "/etc/php", "/etc/php.ini", "/etc/php.d", "/etc/php-fpm.d", "/etc/opt/remi"),
+        *("-maxdepth", "5", "-type", "f", "-exec", "grep", "-HnF"),
+        *(word for name in PHP_SETTINGS for word in ("-e", name)),
+        *("-e", "listen", "-e", "user", "-e", "PATH=", "-e", "HOST=", "-e", "include", "{}", "+"),
+    ),
+    root=True,
+    only_if=Role.CONSOLE,
+    limit=512 * 1024,
+    keep=rf"""
+/\/(cli|mods-available)\//d
+s/^([^:]*:[0-9]+:[[:space:]]*(php_(admin_)?(value|flag)\[)?({"|".join(PHP_SETTINGS)})\]?[[:space:]]*=[^;]*).*/\1/p
+/^[^:]*:[0-9]+:[[:space:]]*((listen|include|user)[[:space:]]*=|\[(PATH|HOST)=)/p
+""",
+)
+
+
+def config_files(*first: str) -> tuple[str, ...]:
+    """Prints each config.php of a console under its own name, wherever web servers have their pages.
+
+    Args:
+        first: what is printed before.
+    """
+    return (
+        *("find", *(f"{console}/" for console in CONSOLES), "/var/www/", "/srv/www/", "/opt/", "-maxdepth", "6"),
+        *("-xtype", "f", "-regex", ".+/include/config.php", "-exec", "tail", "-v", "-n", "+1", *first, "{}", "+"),
+    )
+
 
 CONSOLE_CONFIG = Ask(
     key="console-config",
-    argv=("cat", *(f"{console}/include/config.php" for console in CONSOLES)),
+    argv=config_files(),
     root=True,
     only_if=Role.CONSOLE,
     keep=config_php.keep(

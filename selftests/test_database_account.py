@@ -92,3 +92,21 @@ def test_no_secret_comes_home(host: lab.Host, tmp_path: Path, user: str, options
     told = b"".join(answer.out + answer.err for answer in machine.answers.values())
     assert b"enable_pass_policy" in told
     assert not [secret for secret in SECRETS if secret.encode() in told]
+
+
+def test_an_audit_counts_against_nobody(tmp_path: Path) -> None:
+    """A server refuses an address after a hundred connections without a login; the look at its TLS is none of them."""
+    lab.required()
+    with lab.boot("database-mysql9", hardened=True) as host:
+        bind = f"[mysqld]\nbind-address = {host.address}\n"
+        host.write("/etc/mysql/mysql.conf.d/zzz.cnf", bind)
+        host.run(
+            "systemctl restart mysql; for i in $(seq 300); do mysqladmin ping >/dev/null 2>&1 && break; sleep 0.1; done"
+        )
+        known = tmp_path / "known"
+        known.write_text(host.known_hosts_line(host.port))
+        target = Target(name="db", address=host.address, user="audit", port=host.port)
+        machine = ask(target, controls("tests_mysql").values(), Options(known_hosts=known, identity_file=host.key))
+        assert b"end " in machine.answers["mysql-server@tls"].out
+        counted = "SELECT COUNT(*) FROM performance_schema.host_cache WHERE SUM_CONNECT_ERRORS > 0"
+        assert host.run(f'mysql -N -e "{counted}"').stdout.strip() == "0"

@@ -125,11 +125,14 @@ def test_pandora_proves_its_password_by_a_strong_plugin(db_accounts, promises):
     mysql_native_password keeps an unsalted SHA-1 and is gone from MySQL 9. MariaDB has no caching_sha2_password before
     12.1; there ed25519, parsec or unix_socket do what the guide wants.
 
-    Fix: MySQL: `ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`, after mysql.tls. MariaDB:
-    `plugin_load_add = auth_ed25519`, then `ALTER USER … IDENTIFIED VIA ed25519 USING PASSWORD(…)`.
+    Fix: MySQL: `ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`, after mysql.tls. MariaDB, for each account
+    whose client can: `plugin_load_add = auth_ed25519`, then `ALTER USER … IDENTIFIED VIA ed25519 USING PASSWORD(…)`.
+    The server's Perl can where its driver is built on MariaDB's own library (Debian, Red Hat); the console's PHP only
+    with the extension mysqlnd_ed25519. Without it, leave the console's account an account of its own, REQUIRE SSL and a
+    long random password, and accept the risk of that account until the extension is there.
 
-    Impact: Clients must know the plugin: old Perl drivers do not know caching_sha2_password, and PHP's own driver needs
-    an extension for ed25519.
+    Impact: A client that does not know the plugin no longer enters: try each with its own account first. Old Perl
+    drivers do not know caching_sha2_password either.
     """
     assert not db_accounts.weak_plugins(promises.db_accounts)
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from pandora_audit.fact import Fact
 from pandora_audit.facts.web_server import WebServer
-from pandora_audit.formats import config_php, stat
+from pandora_audit.formats import config_php, php_ini, stat
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.stat import Entry
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, Cause, NotObserved, Role
-from pandora_audit.questions import CONSOLE_CONFIG, CONSOLES
+from pandora_audit.questions import CONSOLE_CONFIG, CONSOLES, PHP_LINES
 from pandora_audit.verdict import NotApplicable
 
 _TREE = Ask(
@@ -50,7 +51,7 @@ class ConsoleFiles(Fact):
     """What lies in the console's folder."""
 
     role = Role.CONSOLE
-    questions = (*WebServer.questions, CONSOLE_CONFIG, _TREE, _ABOVE, _ROTATION)
+    questions = (*WebServer.questions, CONSOLE_CONFIG, PHP_LINES, _TREE, _ABOVE, _ROTATION)
 
     @property
     def is_absent(self) -> bool:
@@ -76,18 +77,25 @@ class ConsoleFiles(Fact):
     # --- settings ---
 
     @cached_property
-    def config(self) -> Mapping[str, config_php.Value]:
-        """What config.php sets, but its secrets. Raises NotObserved."""
+    def configs(self) -> Mapping[str, Mapping[str, config_php.Value]]:
+        """What each console's config.php sets, but its secrets. Raises NotObserved."""
         return config_php.of(self.answers[CONSOLE_CONFIG.key])
 
     @property
-    def home_url(self) -> str:
-        """The path at which the console believes itself to be; empty where it does not tell."""
+    def home_urls(self) -> tuple[str, ...]:
+        """The path at which each console believes itself to be; empty for one that does not tell."""
         try:
-            value = self.config.get("homeurl")
+            told = [config.get("homeurl") for config in self.configs.values()]
         except NotObserved:
-            return ""
-        return re.sub(r"^https?://[^/]*", "", value.text) if value and value.text else ""
+            return ()
+        return tuple(re.sub(r"^https?://[^/]*", "", each.text) if each and each.text else "" for each in told)
+
+    def all_looked_at(self) -> None:
+        """Raises NotObserved where a console lies where only its config.php is looked for."""
+        for path in self.configs:
+            folder = path.removesuffix("/include/config.php")
+            if path != config_php.ALONE and folder not in CONSOLES:
+                raise NotObserved(f"a console lies in {folder}, where nothing but its config.php is looked at")
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -112,6 +120,8 @@ class ConsoleFiles(Fact):
             for path, entry in self._entries.items()
             if re.search(r"/install[^/]*\.php$", path) and entry.kind != "directory"
         ]
+        if not found:
+            self.all_looked_at()
         return Offences(found, "no installer lies in the console's folder")
 
     @cached_property
@@ -134,16 +144,22 @@ class ConsoleFiles(Fact):
                 Offence(subject=entry.path, text=f"{entry.path} has {each}", layer="file", cause=entry.path)
                 for each in said
             ]
+        if not found:
+            self.all_looked_at()
         shown = ", ".join(f"{entry.mode:o} {entry.owner}:{entry.group}" for entry in entries)
         return Offences(found, f"config.php is {shown}")
 
     @property
     def _web_users(self) -> frozenset[str]:
-        """The users of the web server; where processes are not shown, those of the distributions."""
-        try:
-            return frozenset(_WEB_USERS) | WebServer(self.seen).users
-        except NotObserved:
-            return frozenset(_WEB_USERS)
+        """The users of the web server and of PHP's pools; where they are not shown, those of the distributions."""
+        found = frozenset(_WEB_USERS)
+        with contextlib.suppress(NotObserved):
+            found |= WebServer(self.seen).users
+        # A pool that works on demand has no process while nobody asks.
+        with contextlib.suppress(NotObserved):
+            lines = self.answers[PHP_LINES.key].lines
+            found |= {each.value for each in php_ini.settings(lines) if each.name == "user"}
+        return found
 
     @cached_property
     def readable_audit_logs(self) -> Offences:
@@ -158,6 +174,8 @@ class ConsoleFiles(Fact):
         ]
         if any(self._reached_by_others(entry.path) for entry in logs):
             found += self._rotations()
+        if not found:
+            self.all_looked_at()
         shown = ", ".join(sorted({f"{entry.mode:o} {entry.owner}:{entry.group}" for entry in logs}))
         return Offences(found, f"audit.log is {shown}")
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import quote, urlsplit
 
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.console_files import ConsoleFiles
-from pandora_audit.facts.web_server import NOWHERE, PROCESSES, Visit, WebServer, exchanges, visits_question
+from pandora_audit.facts.web_server import NOWHERE, PROCESSES, Socket, Visit, WebServer, exchanges, visits_question
 from pandora_audit.formats import http
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Cause, NotObserved, Probe, ProbeKind, Question, Role, Unreadable
@@ -38,7 +38,13 @@ _PRIVATE = (
     "install_old.php",
     ".git/config",
 )
+# A certificate is renewed when a third of its time is left; where less is, that did not work.
 _EXPIRY_DAYS = 14
+_EXPIRY_PART = 4
+# Scheme, host and path of where an answer leads.
+_ADDRESS = re.compile(r"(?:(https?):)?(?://(\[[^\]/?#]*\]|[^/?#:]*)[^/?#]*)?([^?#]*)", re.I)
+# What clouds' own load balancers send to find the same console again: they can be told no flags.
+_OF_BALANCERS = re.compile(r"AWSALB(TG)?(CORS)?|AWSELB(CORS)?|ApplicationGatewayAffinity(CORS)?|GCLB|GCILB")
 _STAY = 180 * 86400
 _DAY = 86400
 
@@ -52,6 +58,7 @@ class _Look:
         outside: whether from the auditor's place.
         named: whether by the name that people use, as far as one is promised.
         elsewhere: whether the name led to another machine.
+        apart: whether it is at an address of the machine that the auditor's place did not look at.
         exchange: the answers; None where the port is closed.
         silence: why there are none.
         cause: and what kind of silence that is.
@@ -62,6 +69,7 @@ class _Look:
     outside: bool
     named: bool = True
     elsewhere: bool = False
+    apart: bool = False
     exchange: http.Exchange | None = None
     silence: str = ""
     cause: Cause | None = None
@@ -116,20 +124,28 @@ class ConsoleWire(Fact):
         return parts.port or 443 if parts.scheme == "https" else 443
 
     @cached_property
-    def base(self) -> str:
-        """The path of the console, with a slash at both ends."""
+    def bases(self) -> tuple[str, ...]:
+        """The paths of the console, with a slash at both ends: as people open it, and as its machine serves it.
+
+        They differ behind a proxy that has a place of its own for it, and for a metaconsole, which is a part of one.
+        """
         path = urlsplit(self._url).path
         if path.endswith(".php"):
             path = path.rpartition("/")[0]
-        path = quote(path or self.files.home_url or "/pandora_console", safe="/~%")
-        return f"/{path.strip('/')}/" if path.strip("/") else "/"
+        own = list(filter(None, self.files.home_urls)) or ["/pandora_console"]
+        return tuple(dict.fromkeys(_base(each) for each in ([path] if path else []) + own))
 
     @property
     def _paths(self) -> tuple[str, ...]:
-        index = f"{self.base}index.php"
         below = (*_ENTRANCES, *_PRIVATE, NOWHERE[1:], *self.files.kept)
+        paths = dict.fromkeys(("/", *(base + each for base in self.bases for each in below)))
         # Twice in a row: the console sends its cookie again to whoever brings it.
-        return (*dict.fromkeys(("/", *(self.base + each for each in below))), f"{index}?twice")
+        return (*paths, *(f"{base}index.php?twice" for base in self.bases))
+
+    def _index(self, look: _Look) -> str:
+        """The console's first page at a place; empty where it is not there."""
+        shown = {each.path for each in look.responses if each.status == 200}
+        return next((index for base in self.bases if (index := f"{base}index.php") in shown), "")
 
     @cached_property
     def _ports(self) -> dict[int, bool]:
@@ -163,13 +179,20 @@ class ConsoleWire(Fact):
     def _visits(self) -> tuple[Visit, ...]:
         """The host's own look at each socket of the web server."""
         try:
-            sockets = {each.port: each for each in self.server.web_sockets if not each.is_loopback}.values()
+            reached = [each for each in self.server.web_sockets if not each.is_loopback]
         except NotObserved:
             return ()
+        # Of several at a port, the one that nobody looks at from outside.
+        sockets = {each.port: each for each in sorted(reached, key=self._is_apart)}.values()
         return tuple(
             Visit(self.server.is_secure(each.port), each.port, each.reached_at, self._promised_host, self._paths)
             for each in list(sockets)[:6]
         )
+
+    def _is_apart(self, socket: Socket) -> bool:
+        """Whether a socket is not reached at the address that the auditor's place looks at."""
+        at, peer = socket.reached_at, self.seen.wire.peer
+        return at != "own" and (at != peer if at != "::1" else ":" not in peer)
 
     @cached_property
     def _looks(self) -> tuple[_Look, ...]:
@@ -184,11 +207,15 @@ class ConsoleWire(Fact):
                 yield _Look(secure, port, True, named)
             else:
                 exchange = http.read(answer.text)
-                yield _Look(secure, port, True, named, exchange.place not in ("", "the machine"), exchange)
+                yield _Look(secure, port, True, named, exchange.place not in ("", "the machine"), exchange=exchange)
 
     def _from_itself(self) -> Iterator[_Look]:
+        try:
+            apart = {each.port for each in self.server.web_sockets if not each.is_loopback and self._is_apart(each)}
+        except NotObserved:
+            apart = set()
         for visit, exchange in exchanges(self.answers[f"{_KEY}-visits"], self._visits):
-            yield _Look(visit.secure, visit.port, False, exchange=exchange)
+            yield _Look(visit.secure, visit.port, False, apart=visit.port in apart, exchange=exchange)
 
     def _was_seen(self) -> None:
         """Raises NotObserved where others were seen from outside, but not what people open."""
@@ -211,14 +238,11 @@ class ConsoleWire(Fact):
 
     def _serving(self) -> list[_Look]:
         """The looks at where the console itself is. Raises NotObserved where its first page was not found."""
-        index = f"{self.base}index.php"
-        found = [
-            look
-            for look in self._answering()
-            if any(each.path == index and each.status == 200 for each in look.responses)
-        ]
+        found = [look for look in self._answering() if self._index(look)]
         if not found:
-            raise NotObserved(f"the console was not found at {index}; promise where it is in audit_console_url")
+            raise NotObserved(
+                f"the console was not found at {self.bases[0]}index.php; promise where it is in audit_console_url"
+            )
         return found
 
     def url(self, host: str) -> str:
@@ -226,7 +250,7 @@ class ConsoleWire(Fact):
         look = max(self._serving(), key=lambda look: (look.secure, look.port in (80, 443)))
         scheme, usual = ("https", 443) if look.secure else ("http", 80)
         port = "" if look.port == usual else f":{look.port}"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}{port}{self.base}"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}{port}{self._index(look).removesuffix('index.php')}"
 
     # --- TLS ---
 
@@ -252,8 +276,8 @@ class ConsoleWire(Fact):
         elif "refused" in told:
             found.append(Offence(subject="tls", text=f"no TLS 1.2 on {where}: {told['refused']}", layer="wire"))
         else:
-            days = self._days_left(told)
-            if days < _EXPIRY_DAYS:
+            days, whole = self._days_left(told)
+            if days < min(_EXPIRY_DAYS, whole / _EXPIRY_PART):
                 text = f"the certificate ends in {days} days"
                 found.append(Offence(subject="expiry", text=text, layer="wire"))
         if not found:
@@ -264,28 +288,52 @@ class ConsoleWire(Fact):
                 raise ToDecide("TLS is in order, but for which name? Promise audit_console_url")
         return Offences(found, f"a trusted certificate and TLS 1.2 or later at {where}")
 
-    def _days_left(self, told: dict[str, str]) -> int:
-        ends = re.match(r"\d{1,12}", told.get("trusted", ""))
-        if ends is None:
+    def _days_left(self, told: dict[str, str]) -> tuple[int, int]:
+        """How many days a certificate is good for from now on, and from its first day."""
+        times = re.match(r"(\d{1,12}) \S+(?: (\d{1,12}))?", told.get("trusted", ""))
+        if times is None:
             raise Unreadable("the look at TLS ended without a word on the certificate")
-        return int((int(ends[0]) - self.seen.asked_at) // _DAY)
+        ends, begins = int(times[1]), int(times[2] or 0)
+        return int((ends - self.seen.asked_at) // _DAY), (ends - begins) // _DAY
 
     # --- https only ---
 
     @cached_property
     def plain_pages(self) -> Offences:
         """What is to be had without TLS, from beyond loopback."""
-        wanted = ("/", *(self.base + each for each in _ENTRANCES))
+        entrances = tuple(base + each for base in self.bases for each in _ENTRANCES)
         found = dict[str, Offence]()
-        plain = [look for look in self._looks if not look.secure and (look.outside or not self._sees_outside)]
+        # Behind a proxy, an address of its own may be the proxy's way in.
+        apart = not self._is_behind_a_proxy
+        plain = [
+            look
+            for look in self._looks
+            if not look.secure and (look.outside or not self._sees_outside or (apart and look.apart))
+        ]
         for look in plain:
+            # What the machine shows to whoever does not give the console's name is no page of the console.
+            wanted = ("/", *entrances) if look.named else entrances
+            answers = {each.path: each for each in look.responses}
             for each in look.responses:
-                if each.path in wanted and _is_given(each):
+                if each.path in wanted and self._is_given(each, answers):
                     text = f"{each.path} is answered without TLS on port {look.port} ({each.status})"
                     found.setdefault(each.path, Offence(subject=each.path, text=text, layer=look.layer))
         if not found:
-            self._nothing_was_missed(plain, wanted)
+            self._nothing_was_missed(plain, ("/", *entrances))
+            self._every_console_was_met()
         return Offences(found.values(), "plain http is closed or leads to https")
+
+    def _is_given(self, response: http.Response, answers: Mapping[str, http.Response], hops: int = 3) -> bool:
+        """Whether an answer over plain http gives something, rather than lead to https, if by some steps, or refuse."""
+        if response.status in (301, 302, 303, 307, 308):
+            target = _ADDRESS.match(response.header("location"))
+            scheme, host, path = target.groups("") if target else ("", "", "")
+            is_own = host.strip("[]").lower() in ("", self._promised_host, self.seen.wire.peer)
+            following = answers.get(path) if hops and is_own and scheme.lower() != "https" else None
+            if following is not None and following.status:
+                return self._is_given(following, answers, hops - 1)
+            return scheme.lower() != "https"
+        return response.status not in (400, 403, 404, 405, 410, 421, 426)
 
     @property
     def _sees_outside(self) -> bool:
@@ -298,6 +346,9 @@ class ConsoleWire(Fact):
             raise NotObserved("no port was looked at, neither from outside nor from the host itself")
         for look in plain:
             unheard = [each for each in look.exchange.responses if not each.status] if look.exchange else []
+            # To be hung up on at every page is what some set for whoever does not give a name.
+            if unheard and not look.responses and all(each.hung_up for each in unheard):
+                continue
             if missed := [each for each in unheard if each.path in wanted]:
                 raise NotObserved(f"{missed[0].path} on port {look.port}: {missed[0].silence}")
             # Behind a proxy, that a filter keeps others from the plain port is what is wanted.
@@ -316,10 +367,15 @@ class ConsoleWire(Fact):
     @cached_property
     def forgetful_pages(self) -> Offences:
         """The https places of the console that do not tell browsers to come back by https only."""
-        index = f"{self.base}index.php"
         looks = [look for look in self._answering(secure=True) if look.outside or not self._is_behind_a_proxy]
         looks = [look for look in looks if look.elsewhere] or looks
-        pages = [(look, each) for look in looks for each in look.responses if each.path == index]
+        indexes = tuple(f"{base}index.php" for base in self.bases)
+        pages = [
+            (look, each)
+            for look in looks
+            for each in look.responses
+            if each.path in indexes and (look.named or each.status < 400)
+        ]
         if not pages:
             self._was_seen()
             raise NotApplicable("the console does not answer by https")
@@ -341,11 +397,14 @@ class ConsoleWire(Fact):
         found, unsure, told = [], [], set[str]()
         for look in self._serving():
             answers = {each.path: each for each in look.responses}
+            again = answers.get(f"{self._index(look)}?twice")
+            if again is not None and again.status != 200:
+                unsure.append(again.path)  # a server that has had enough of us would have served others
             for path in self._paths:
                 each = answers.get(path)
                 if each is None or not self._is_private(path):
                     continue
-                verdict = _served(each, answers.get(self.base + NOWHERE[1:]))
+                verdict = _served(each, answers.get(self._base_of(path) + NOWHERE[1:]))
                 if verdict is None:
                     unsure.append(path)
                 elif verdict:
@@ -356,10 +415,25 @@ class ConsoleWire(Fact):
             raise NotObserved(f"whether {unsure[0]} is served cannot be told from the answer")
         if not found:
             self._was_seen()
+            self._every_console_was_met()
         return Offences(_first_of_each(found), f"none of {len(_PRIVATE)} private paths is served")
 
+    def _base_of(self, path: str) -> str:
+        return max((base for base in self.bases if path.startswith(base)), key=len, default="/")
+
+    def _every_console_was_met(self) -> None:
+        """Raises NotObserved where the machine has several consoles, and not each was seen."""
+        homes = self.files.home_urls
+        if len(homes) > 1:
+            met = {each.path for look in self._looks for each in look.responses if each.status == 200}
+            for home in homes:
+                if homes.count(home) > 1 or f"{_base(home)}index.php" not in met:
+                    raise NotObserved(
+                        f"the machine has {len(homes)} consoles, and which one answers at {home or '/'} was not seen"
+                    )
+
     def _is_private(self, path: str) -> bool:
-        below = path.removeprefix(self.base)
+        below = path.removeprefix(self._base_of(path))
         return below in _PRIVATE or below.startswith(("attachment/", "log/"))
 
     @cached_property
@@ -368,7 +442,7 @@ class ConsoleWire(Fact):
         try:
             return self.files.installers
         except NotObserved:
-            paths = [self.base + name for name in ("install.php", "install_old.php")]
+            paths = [base + name for base in self.bases for name in ("install.php", "install_old.php")]
             found = [each for each in self.open_paths if each.subject in paths]
             if not found:
                 raise
@@ -381,18 +455,21 @@ class ConsoleWire(Fact):
         """The cookies of the console that lack a flag on the wire."""
         looks = [look for look in self._serving() if look.outside or not self._is_behind_a_proxy]
         looks = [look for look in looks if look.elsewhere] or looks
-        index = f"{self.base}index.php"
         found, sent = [], 0
         for look in looks:
-            pages = [each for each in look.responses if each.path.partition("?")[0] in (index, self.base)]
+            index = self._index(look)
+            entrances = (index, index.removesuffix("index.php"))
+            pages = [each for each in look.responses if each.path.partition("?")[0] in entrances]
             if not any(each.path == f"{index}?twice" for each in pages):
                 if not look.outside and self._sees_outside:  # without curl, the host brings no cookie back
                     continue
                 raise NotObserved(f"the console did not answer twice on {look.label}")
             for each in pages:
                 for cookie in each.headers_named("set-cookie"):
-                    sent += 1
                     name = cookie.partition("=")[0].strip()[:60]
+                    if look.elsewhere and _OF_BALANCERS.fullmatch(name):
+                        continue
+                    sent += 1
                     flags = {part.strip().lower() for part in cookie.split(";")[1:]}
                     lacking = [flag for flag in ("Secure", "HttpOnly") if flag.lower() not in flags]
                     if lacking and not _is_deletion(cookie):
@@ -400,6 +477,7 @@ class ConsoleWire(Fact):
                         found.append(Offence(subject=f"{name} by {look.label}", text=text, layer=look.layer))
         if not found:
             self._was_seen()
+            self._every_console_was_met()
         if not sent:
             raise NotApplicable("the console sent no cookie")
         return Offences(_first_of_each(found), "every cookie is Secure and HttpOnly")
@@ -410,11 +488,9 @@ def _first_of_each(offences: list[Offence]) -> list[Offence]:
     return list({offence.subject: offence for offence in reversed(offences)}.values())[::-1]
 
 
-def _is_given(response: http.Response) -> bool:
-    """Whether an answer over plain http gives something, rather than lead to https or refuse."""
-    if response.status in (301, 302, 303, 307, 308):
-        return not response.header("location").lower().startswith("https://")
-    return response.status not in (400, 403, 404, 405, 410, 421, 426)
+def _base(path: str) -> str:
+    bare = quote(path, safe="/~%").strip("/")
+    return f"/{bare}/" if bare else "/"
 
 
 def _forgets(header: str) -> str:
@@ -433,6 +509,8 @@ def _served(response: http.Response, nowhere: http.Response | None) -> str | Non
     Args:
         nowhere: the answer for a path that does not exist: some servers answer everything with the same page.
     """
+    if response.status == 429 or (response.status in (502, 503, 504)):
+        return None
     if response.status != 200 and response.status != 206:
         return ""
     if "source" in response.marks:

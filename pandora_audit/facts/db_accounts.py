@@ -28,6 +28,8 @@ _STRONG_MARIADB = ("ed25519", "parsec", "caching_sha2_password")
 _ADMINISTRATORS = frozenset({"SUPER", "GRANT OPTION", "CREATE USER"})
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _SHORTEST = 8
+# From here on length alone is enough, as NIST SP 800-63B-4 says.
+_LONG = 15
 # Patterns with more wildcards than this are taken to fit everything.
 _MOST_WILDCARDS = 4
 
@@ -55,10 +57,6 @@ class _Account:
     @property
     def is_local(self) -> bool:
         return _is_local(self.host)
-
-    @property
-    def is_administrator(self) -> bool:
-        return bool(self.privileges & _ADMINISTRATORS)
 
     @property
     def passwords(self) -> list[tuple[str, str]]:
@@ -118,7 +116,7 @@ class DbAccounts(Fact):
             )
             for user, host, locked, role, ways, tls, privileges in rows
         )
-        if not any(account.is_administrator for account in accounts):
+        if not any(account.privileges & _ADMINISTRATORS for account in accounts):
             raise NotObserved("the database listed no administrative account: these are not all of its accounts")
         return accounts
 
@@ -268,8 +266,7 @@ class DbAccounts(Fact):
 
     def plain_links(self, promised: Iterable[str]) -> Offences:
         """Pandora's accounts that may enter from elsewhere without TLS, and sessions that do."""
-        if not self._mysql.is_reached:
-            raise NotApplicable("the database is reached through its socket or loopback only")
+        self._mysql.nobody_elsewhere()
         remote = [account for account in self._of_pandora(promised) if not account.is_local]
         if not remote:
             raise NotApplicable("Pandora's accounts enter from this machine only")
@@ -310,13 +307,26 @@ class DbAccounts(Fact):
 
     # --- the usual secure installation ---
 
+    def _administers(self, account: _Account) -> bool:
+        """Whether an account may make itself anybody: by itself, through a role, or by writing into the accounts."""
+        holders = self._holders(account)
+        everything = {
+            right for each in self._accounts if (each.user, each.host) in holders for right in each.privileges
+        }
+        writes = any(
+            grant.kind == "schema" and {"INSERT", "UPDATE"} & grant.privileges and _fits(grant.place, "mysql")
+            for grant in self._grants
+            if (grant.user, grant.host) in holders
+        )
+        return bool(everything & _ADMINISTRATORS) or writes
+
     @cached_property
     def open_administrators(self) -> Offences:
         """Administrative accounts that anybody enters."""
         found = []
         if self._mysql.variables.get("skip_grant_tables", "OFF") == "ON":
             found.append(Offence(subject="skip_grant_tables", text="accounts are not asked at all", layer="process"))
-        administrators = [account for account in self._accounts if account.enters and account.is_administrator]
+        administrators = [account for account in self._accounts if account.enters and self._administers(account)]
         found += [
             Offence(
                 subject=account.name, text=f"{account.name} administers and enters without a password", layer="process"
@@ -429,29 +439,38 @@ def _mysql_check(variables: Mapping[str, str]) -> Iterator[Offence]:
         policy = variables.get(f"validate_password{dot}policy")
         if policy is None:
             continue
-        length = variables.get(f"validate_password{dot}length", "0")
-        if policy.upper() in ("LOW", "0"):
+        name = f"validate_password{dot}"
+        if policy.upper() in ("LOW", "0") and _number(variables, f"{name}length") < _LONG:
             text = "validate_password looks at the length only (policy LOW)"
             yield Offence(subject="validate_password", text=text, layer="process")
-        elif re.fullmatch(r"\d{1,9}", length) is None or int(length) < _SHORTEST:
-            text = f"validate_password accepts {length} characters"
-            yield Offence(subject="validate_password", text=text, layer="process")
+        else:
+            kinds = ("number_count", "mixed_case_count", "special_char_count")
+            yield from _too_simple(variables, name, "length", kinds)
         return
     yield Offence(subject="validate_password", text="validate_password is not loaded", layer="process")
 
 
 def _mariadb_check(variables: Mapping[str, str]) -> Iterator[Offence]:
-    length = variables.get("simple_password_check_minimal_length")
     if "cracklib_password_check_dictionary" in variables:
         return
-    if length is None:
+    if "simple_password_check_minimal_length" not in variables:
         text = "neither simple_password_check nor cracklib_password_check is loaded"
         yield Offence(subject="simple_password_check", text=text, layer="process")
         return
-    if re.fullmatch(r"\d{1,9}", length) is None or int(length) < _SHORTEST:
-        text = f"simple_password_check accepts {length} characters"
-        yield Offence(subject="simple_password_check", text=text, layer="process")
-    for kind in ("digits", "letters_same_case", "other_characters"):
-        if variables.get(f"simple_password_check_{kind}", "0") == "0":
-            text = f"simple_password_check asks for no {kind.replace('_', ' ')}"
-            yield Offence(subject="simple_password_check", text=text, layer="process")
+    kinds = ("digits", "letters_same_case", "other_characters")
+    yield from _too_simple(variables, "simple_password_check_", "minimal_length", kinds)
+
+
+def _too_simple(variables: Mapping[str, str], name: str, length: str, kinds: Iterable[str]) -> Iterator[Offence]:
+    """The passwords that a check lets through: short ones, and those of one kind that are not long."""
+    subject, least = name.rstrip("._"), _number(variables, f"{name}{length}")
+    if least < _SHORTEST:
+        yield Offence(subject=subject, text=f"{subject} accepts {least} characters", layer="process")
+    for kind in kinds if least < _LONG else ():
+        if variables.get(f"{name}{kind}") == "0":
+            yield Offence(subject=subject, text=f"{subject} asks for no {kind.replace('_', ' ')}", layer="process")
+
+
+def _number(variables: Mapping[str, str], name: str) -> int:
+    value = variables.get(name, "")
+    return int(value) if re.fullmatch(r"\d{1,9}", value) else 0

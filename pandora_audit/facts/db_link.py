@@ -16,8 +16,9 @@ from pandora_audit.questions import ADDRESSES, CONSOLE_CONFIG
 from pandora_audit.verdict import NotApplicable
 
 _SHORTEST = 8
-# From here on two kinds of characters are enough: a long random number is no simple password.
-_LONG = 20
+# From so many characters on, so many kinds are enough: what a generator makes of letters and digits, or a long random
+# number, is no simple password.
+_KINDS = ((20, 2), (16, 3), (0, 4))
 
 # Only root and the program itself may read the file. To judge a password takes its line, and sudoers can name no filter
 # that is safe and right: whoever is granted this can read the password, on the host, which it does not leave. Its owner
@@ -92,11 +93,11 @@ class DbLink(Fact):
                 "pandora_server.conf", {"dbuser": "pandora", "dbname": "pandora", "dbhost": "localhost", **written}
             )
         if console.cause is not Cause.ROLE:
-            config = config_php.of(console)
-            if not any(name.startswith("db") for name in config):
-                raise NotObserved("config.php was not read, or says nothing of a database")
-            known = {name: value.text for name, value in config.items() if value.text is not None}
-            yield Link("config.php", known, frozenset(config.keys() - known.keys()))
+            for path, config in config_php.of(console).items():
+                if not any(name.startswith("db") for name in config):
+                    raise NotObserved(f"{path} says nothing of a database")
+                known = {name: value.text for name, value in config.items() if value.text is not None}
+                yield Link(path, known, frozenset(config.keys() - known.keys()))
 
     @cached_property
     def _addresses(self) -> addresses.Addresses:
@@ -127,7 +128,7 @@ class DbLink(Fact):
         found, lengths = [], []
         for link in self.links:
             password = link.password
-            if password is None and link.file == "config.php":
+            if password is None and link.file.endswith("config.php"):
                 raise NotObserved(f"{link.file} was read, and sets no database password")
             if password:
                 lengths.append(f"{password.length} characters in {link.file}")
@@ -145,6 +146,6 @@ def _weakness(password: Secret | None) -> str:
         return "is one that the vendor publishes"
     if password.length < _SHORTEST:
         return f"has {password.length} characters"
-    if len(password.kinds) < (2 if password.length >= _LONG else 4):
+    if len(password.kinds) < next(kinds for length, kinds in _KINDS if password.length >= length):
         return f"has {password.length} characters, all of them {' or '.join(sorted(password.kinds))}"
     return ""

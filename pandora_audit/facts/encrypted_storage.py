@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.formats.sealed import Sealed
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import PERL, Ask, NotObserved, Role, Unreadable
-from pandora_audit.questions import CONSOLES
+from pandora_audit.questions import config_files
 from pandora_audit.verdict import NotApplicable
 
 _TOKEN = "encryption_passphrase"  # noqa: S105  (a name)
@@ -47,7 +47,7 @@ print "$at:" . seal($value) . "\n";
 )
 _CONSOLE = Ask(
     key="console-passphrase",
-    argv=("cat", "-", *(f"{console}/include/config.php" for console in CONSOLES)),
+    argv=config_files("-"),
     root=True,
     stdin=sealed.LINE,
     only_if=Role.CONSOLE,
@@ -103,19 +103,23 @@ def _last(file: str, lines: Iterable[str]) -> Passphrase:
 
 
 class ConsolePassphrase(Fact):
-    """The passphrase of the console."""
+    """The passphrase of each console on the machine."""
 
     role = Role.CONSOLE
     questions = (_CONSOLE,)
 
     @cached_property
-    def own(self) -> Passphrase:
-        value = config_php.of(self.answers[_CONSOLE.key]).get(_TOKEN)
-        if value is None:
-            return Passphrase(Sealed("", ""), "config.php")
-        if value.text is None:
-            raise Unreadable(f"$config['{_TOKEN}'] of config.php is an expression (line {value.line})")
-        return Passphrase(_sealed(value.text), f"config.php:{value.line}")
+    def all(self) -> tuple[Passphrase, ...]:
+        return tuple(_of_console(path, config) for path, config in config_php.of(self.answers[_CONSOLE.key]).items())
+
+
+def _of_console(path: str, config: Mapping[str, config_php.Value]) -> Passphrase:
+    value = config.get(_TOKEN)
+    if value is None:
+        return Passphrase(Sealed("", ""), path)
+    if value.text is None:
+        raise Unreadable(f"$config['{_TOKEN}'] of {path} is an expression (line {value.line})")
+    return Passphrase(_sealed(value.text), f"{path}:{value.line}")
 
 
 def _sealed(text: str) -> Sealed:
@@ -153,7 +157,7 @@ class EncryptedStorage(PandoraConsole):
             found["server"] = look(ServerPassphrases).all
             found["unread"] = look(ServerPassphrases).unread
         with noting(found, "no_passphrase"):
-            found["console"] = (look(ConsolePassphrase).own,)
+            found["console"] = look(ConsolePassphrase).all
         return _Told(**found)
 
     @cached_property
@@ -173,9 +177,19 @@ class EncryptedStorage(PandoraConsole):
         ]
         if not found:
             self._all_told(hosts, server, console)
+            self._belong(console)
             found = [*_different([*server, *console])] or [*self._clear]
         seen = "server and console have one passphrase, and no password of the credential store is in the clear"
         return self._by_edition(Offences(found, seen), "encrypting what is stored")
+
+    @staticmethod
+    def _belong(console: Collection[tuple[str, Passphrase]]) -> None:
+        """Raises NotObserved where a machine has several consoles, and only one of them can be the deployment's."""
+        for host in {host for host, _ in console}:
+            if len({each.sealed for name, each in console if name == host}) > 1:
+                raise NotObserved(
+                    f"{host} has several consoles with different passphrases: which is this deployment's?"
+                )
 
     def _all_told(self, hosts: Iterable[Share], server: Collection[object], console: Collection[object]) -> None:
         """Raises NotObserved where a passphrase was not told, or is not the one that a server runs with."""

@@ -64,6 +64,8 @@ def _renamed(prefix: str, family: str, answer: Answer) -> netfilter.Chains:
     return {f"{prefix} {name}": chain for name, chain in chains.items()}
 
 
+# A database counts such a visit against an address that has a name, until somebody logs in from there; after a hundred
+# of them it lets nobody in from there (max_connect_errors). Whoever has an account logs in, and the port answers on.
 def _probe(port: int) -> Probe:
     return Probe(key=f"{_NFT.key}@{port}", kind=ProbeKind.PORT, port=port, seconds=2)
 

@@ -15,7 +15,7 @@ from pandora_audit import database_views
 from pandora_audit.database_views import Dialect
 from pandora_audit.fact import Fact, Seen
 from pandora_audit.facts.db_link import DbLink
-from pandora_audit.formats import my_cnf, mysql_batch
+from pandora_audit.formats import my_cnf, mysql_batch, ss
 from pandora_audit.formats.addresses import is_loopback
 from pandora_audit.formats.my_cnf import Option
 from pandora_audit.offence import Offence, Offences
@@ -52,7 +52,7 @@ _UNITS = Ask(
 # As the login account: what that may not read, neither may others. Comments and passwords stay.
 _OPTIONS = Ask(
     key="mysql-options",
-    sh="find -L /etc/my.cnf /etc/my.cnf.d /etc/mysql -maxdepth 4 -type f -name '*.cnf' "
+    sh=f"find -L {' '.join((*my_cnf.MAINS[:1], *my_cnf.FOLDERS))} -maxdepth 4 -type f -name '*.cnf' "
     "-exec stat -L -c 'stat %a %.3Z %s %n' {} + -exec grep -Hn '' {} + 2>/dev/null; true",
     only_if=Role.DATABASE,
     keep=(
@@ -76,14 +76,29 @@ _DEFAULTS_SHOWN = f"{_SERVER.key}@defaults"
 _TLS = f"{_SERVER.key}@tls"
 _FILES = f"{_SERVER.key}@files"
 
-_DEFAULTS = {"port": "3306", "mysqlx_port": "33060", "admin_port": "33062", "datadir": "/var/lib/mysql", "ssl_key": ""}
+_DEFAULTS = {
+    "port": "3306",
+    "mysqlx_port": "33060",
+    "admin_port": "33062",
+    "extra_port": "0",
+    "datadir": "/var/lib/mysql",
+    "ssl_key": "",
+}
 # Where MySQL keeps what SET PERSIST says, in its own words.
 _PERSISTED = "mysqld-auto.cnf"
 # The key that MySQL makes for itself.
 _OWN_KEY = "server-key.pem"
+# What whoever leads a cluster sets by statements: each node starts as one that only reads, and is told when it leads.
+_OF_THE_ROLE = frozenset(
+    {"read_only", "super_read_only", "wsrep_desync", "wsrep_cluster_address"}
+    | {f"rpl_semi_sync_{role}_enabled" for role in ("master", "slave", "source", "replica")}
+)
 _OLD_TLS = ("TLSv1", "TLSv1.0", "TLSv1.1")
 # Interfaces behind which only containers and guests of this machine are.
 _INNER = re.compile(r"(docker|veth|br-|virbr|lxc|lxd|cni|podman|vnet|tap)")
+
+# What stands between a database and its clients, and speaks its protocol.
+_PROXIES = frozenset({"proxysql", "maxscale", "mysqlrouter", "mysqlrouter_main"})
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -313,6 +328,14 @@ class Mysql(Fact):
             raise NotObserved("`ps` showed no processes of others")
         return [row for row in rows if re.match(r"\S*(mysqld|mariadbd)\b", row[2])]
 
+    @property
+    def _is_running(self) -> bool:
+        """Whether a server answered, or is seen. Raises NotObserved where neither can be known."""
+        try:
+            return bool(self.variables)
+        except NotObserved:
+            return bool(self._processes)
+
     @cached_property
     def _owned(self) -> frozenset[_Listener] | None:
         """The sockets of the server's own processes; None where owners were not shown."""
@@ -361,9 +384,30 @@ class Mysql(Fact):
         bind = self._will("bind_address")
         return _bound(bind, self._port("port")), bind.where if bind else ""
 
+    @property
+    def _clients_ports(self) -> tuple[int, ...]:
+        """Where clients log in; at the others that it holds open it speaks to the nodes of its cluster."""
+        return self._port("port"), self._port("extra_port")
+
+    @cached_property
+    def _nodes(self) -> tuple[str, ...]:
+        """The other nodes of its cluster, by its own word."""
+        try:
+            running = self.variables
+        except NotObserved:
+            return ()
+        galera = running.get("wsrep_cluster_address", "").removeprefix("gcomm://").partition("?")[0]
+        members = f"{galera},{running.get('group_replication_group_seeds', '')}".split(",")
+        return tuple(
+            re.sub(r"(\]|^[^:]*):\d{1,5}$", r"\1", each.strip()).strip("[]") for each in members if each.strip()
+        )
+
     def exposed(self, clients: tuple[str, ...] | None) -> Offences:
         """Where it listens and nobody promised a client. Raises ToDecide where only the site knows its clients."""
-        offences = self._strays(self._clients_listeners, "process", "", clients)
+        by_nodes = [each for each in self._clients_listeners if self._nodes and each.port not in self._clients_ports]
+        by_clients = [each for each in self._clients_listeners if each not in by_nodes]
+        offences = self._strays(by_clients, "process", "", clients)
+        offences += self._strays(by_nodes, "process", "", (*(clients or ()), *self._nodes))
         try:
             listeners, cause = self._next_listeners
             offences += self._strays(listeners, "next start", cause, clients)
@@ -371,6 +415,10 @@ class Mysql(Fact):
             if not offences:
                 raise
         self._decide(offences, clients)
+        if not offences and self._nodes and self._owned is None:
+            raise NotObserved("a node of a cluster has further ports, and which are the server's was not shown")
+        if not (offences or self._clients_listeners or self._is_running):
+            raise NotObserved("no server is seen to run here: the database that is in use may be in a container")
         return Offences(offences, f"listens on {', '.join(map(str, self._clients_listeners)) or 'its socket only'}")
 
     def second_doors(self, clients: tuple[str, ...] | None) -> Offences:
@@ -463,6 +511,19 @@ class Mysql(Fact):
         running = any(not each.is_loopback for each in self._clients_listeners)
         return running or any(not each.is_loopback for each in self._next_listeners[0])
 
+    def nobody_elsewhere(self) -> None:
+        """Raises NotApplicable where nobody elsewhere reaches it, NotObserved where a proxy beside it brings some."""
+        if self.is_reached:
+            return
+        for each in ss.sockets("tcp", self.answers[TCP_OWNERS.key].lines if self._owned is not None else ()):
+            proxies = {owner.name for owner in each.owners} & (_PROXIES | ({"haproxy"} if each.port == 3306 else set()))
+            if proxies and not each.is_local:
+                raise NotObserved(
+                    f"it listens on loopback only, but {min(proxies)} on this machine takes clients from elsewhere at "
+                    f"port {each.port}, and their TLS was not seen"
+                )
+        raise NotApplicable("it is reached through its socket or loopback only")
+
     # --- runs with what is written ---
 
     @cached_property
@@ -472,7 +533,7 @@ class Mysql(Fact):
         decisive: dict[str, Option] = {}
         for option in self._next_start:
             option = my_cnf.resolved(option, running)
-            if option.name in running:
+            if option.name in running and option.name not in _OF_THE_ROLE:
                 decisive[option.name] = option
         origins = {name.lower(): file for name, file in self.view("origins", 2)}
         found = [
@@ -537,9 +598,17 @@ class Mysql(Fact):
             return
         if beyond:
             words = " ".join(map(shlex.quote, authorities or ("/dev/null",)))
+            try:
+                ports = self._clients_ports
+            except NotObserved:  # it stands in a file that only the server may read
+                ports = (int(_DEFAULTS["port"]),)
+            where = _to_connect(min(beyond, key=lambda each: each.port not in ports))
+            loopback = "[::1]:0" if where.startswith("[") else "127.0.0.1:0"
             yield Ask(
                 key=_TLS,
-                sh=_HANDSHAKE.replace("WHERE", shlex.quote(_to_connect(beyond[0]))).replace("AUTHORITIES", words),
+                sh=_HANDSHAKE.replace("FROM", loopback)
+                .replace("WHERE", shlex.quote(where))
+                .replace("AUTHORITIES", words),
                 stdin=self._promised_authority,
                 seconds=10,
             )
@@ -563,8 +632,7 @@ class Mysql(Fact):
     @cached_property
     def plain_or_weak(self) -> Offences:
         """What is wrong with the TLS that it offers to clients on other machines."""
-        if not self.is_reached:
-            raise NotApplicable("it is reached through its socket or loopback only")
+        self.nobody_elsewhere()
         offences = [*self._wire_offences(), *self._version_offences()]
         if not offences and not self._authorities:
             raise ToDecide(
@@ -701,11 +769,12 @@ class Mysql(Fact):
         return any(re.match(r"\s*password[123]?\s*=", line) for line in file.lines.values())
 
 
-# One handshake an authority; the system's own authorities do not count. What the server holds against it is one line
-# about a connection without a login, in the log of a MariaDB.
+# One handshake an authority; the system's own authorities do not count. It comes from loopback, wherever the server
+# listens: of any other address a server counts connections without a login, and refuses it after a hundred of them
+# (max_connect_errors). What is left is one line in the log of a MariaDB, and one in Aborted_connects.
 _HANDSHAKE = r"""
 SSL_CERT_DIR=/nonexistent SSL_CERT_FILE=/nonexistent; export SSL_CERT_DIR SSL_CERT_FILE
-handshake() { timeout 4 openssl s_client -starttls mysql -connect WHERE "$@" 2>&1; }
+handshake() { timeout 4 openssl s_client -starttls mysql -bind FROM -connect WHERE "$@" 2>&1; }
 for ca in AUTHORITIES; do
     echo "ca $ca"
     [ -r "$ca" ] || { echo "code unreadable"; continue; }

@@ -15,6 +15,7 @@ from pandora_audit.across import Across, Look
 from pandora_audit.database_views import SCHEMA
 from pandora_audit.fact import Fact
 from pandora_audit.facts.pandora_server import PandoraServer
+from pandora_audit.facts.services import Services
 from pandora_audit.formats.addresses import is_loopback
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
@@ -284,17 +285,39 @@ class Tables:
         return rows
 
 
-# Whatever copies a file elsewhere names it: rsyslog's imfile, Filebeat, Fluent Bit, Vector, Promtail, our own agent.
+# What copies a file elsewhere names it, or all logs of its folder: where that is written -> the services that read it.
+_SHIPPERS_OF: Mapping[str, tuple[str, ...]] = {
+    "/etc/rsyslog.conf": ("rsyslog",),
+    "/etc/rsyslog.d": ("rsyslog",),
+    "/etc/syslog-ng": ("syslog-ng",),
+    "/etc/filebeat": ("filebeat",),
+    "/etc/fluent-bit": ("fluent-bit",),
+    "/etc/td-agent-bit": ("td-agent-bit",),
+    "/etc/td-agent": ("td-agent",),
+    "/etc/fluent": ("fluentd",),
+    "/etc/vector": ("vector",),
+    "/etc/promtail": ("promtail",),
+    "/etc/alloy": ("alloy",),
+    "/etc/nxlog.conf": ("nxlog",),
+    "/opt/nxlog/etc": ("nxlog",),
+    "/opt/splunkforwarder/etc": ("SplunkForwarder",),
+    "/var/ossec/etc/ossec.conf": ("wazuh-agent",),
+    "/opt/aws/amazon-cloudwatch-agent/etc": ("amazon-cloudwatch-agent",),
+    "/etc/google-cloud-ops-agent": ("google-cloud-ops-agent",),
+    "/etc/datadog-agent": ("datadog-agent",),
+    "/etc/pandora/pandora_agent.conf": ("pandora_agent_daemon", "pandorafms-agent"),
+    "/etc/pandorafms/pandora_agent.conf": ("pandora_agent_daemon", "pandorafms-agent"),
+}
 _SHIPPERS = Ask(
     key="console-audit-shippers",
-    argv=(
-        *("grep", "-rsnF", "-e", "pandora_console/log/audit.log"),
-        *("/etc/rsyslog.conf", "/etc/rsyslog.d", "/etc/syslog-ng", "/etc/filebeat", "/etc/fluent-bit", "/etc/vector"),
-        *("/etc/promtail", "/etc/pandora/pandora_agent.conf", "/etc/pandorafms/pandora_agent.conf"),
-    ),
+    argv=("grep", "-rsnF", "-e", "pandora_console/log/", *_SHIPPERS_OF),
     root=True,
     only_if=Role.CONSOLE,
-    keep=r"/^[^:]+:[0-9]+:[[:space:]]*#/d; s/^([^:]+:[0-9]+):.*/\1/p",
+    keep=r"""
+/^[^:]+:[0-9]+:[[:space:]]*[#;]/d
+/pandora_console\/log\/(audit|(a|au|aud|audi)?[*])([*?.]|log)*([^A-Za-z0-9_.*?-]|$)/!d
+s/^([^:]+:[0-9]+):.*/\1/p
+""",
 )
 
 
@@ -302,16 +325,22 @@ class AuditShipper(Fact):
     """What copies the console's audit log to another machine."""
 
     role = Role.CONSOLE
-    questions = (_SHIPPERS,)
+    questions = (_SHIPPERS, *Services.questions)
 
     @cached_property
     def found(self) -> tuple[str, ...]:
-        """``file:line`` of whatever names the log, comments left out."""
+        """``file:line`` of whatever names the log and runs, comments left out."""
         answer = self.answers[_SHIPPERS.key]
         lines = tuple(line for line in answer.lines if line)
         if not lines:
             nothing_withheld(answer)
-        return lines
+        running = Services(self.seen)
+        return tuple(line for line in lines if running.runs(*_readers(line)))
+
+
+def _readers(line: str) -> tuple[str, ...]:
+    """The services that read a file."""
+    return next((names for place, names in _SHIPPERS_OF.items() if re.match(rf"{re.escape(place)}[/:]", line)), ())
 
 
 _LAST_RECORDS = ("-exec", "tail", "-v", "-n", "20", "{}", "+")
@@ -364,7 +393,8 @@ class ConsoleAuditExport(Across):
         told = self.every(Role.CONSOLE)
         found = [
             Offence(
-                subject=share.host, text=f"nothing on {share.host} names the console's audit.log, to copy it elsewhere"
+                subject=share.host,
+                text=f"nothing that runs on {share.host} names the console's audit.log, to copy it elsewhere",
             )
             for share in told
             if not share.value
@@ -690,8 +720,7 @@ class PandoraConsole(Across):
         # The second one is asked whenever the first does not let somebody in.
         for which in ("", "_secondary") if self._is_on(_SECOND_DIRECTORY[method]) else ("",):
             server, switch = self.setting(f"{method}_server{which}"), f"{method}_start_tls{which}"
-            safe = server.lower().startswith(("ldaps://", "ldapi://")) or is_loopback(server.removeprefix("ldap://"))
-            if not safe and not self._is_on(switch):
+            if not (server and all(map(_is_safe, server.split()))) and not self._is_on(switch):
                 text = f"{switch} is off, and {server or 'the server'} is no ldaps:// address"
                 found.append(Offence(subject=f"{method}{which}", text=text))
         return Offences(found, f"logins by {method} travel by TLS")
@@ -880,6 +909,12 @@ class PandoraConsole(Across):
 
 # Addresses that have nothing in common, and that nobody's list can mean.
 _STRANGERS = ("192.0.2.47", "198.51.100.83", "203.0.113.156")
+
+
+def _is_safe(server: str) -> bool:
+    """Whether what is said to a directory stays on the machine, or travels by TLS."""
+    host = re.sub(r"^ldap://|:\d{1,5}/?$|/$", "", server.lower())
+    return host.startswith(("ldaps://", "ldapi://")) or is_loopback(host.strip("[]"))
 
 
 def _admits(entry: str, address: str) -> bool:

@@ -7,15 +7,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import urlsplit
 
 from pandora_audit.fact import Fact
+from pandora_audit.facts.console_files import ConsoleFiles
 from pandora_audit.facts.web_server import WebServer
-from pandora_audit.formats import glob, php_ini
+from pandora_audit.formats import apache, glob, php_ini
 from pandora_audit.formats.grep import nothing_withheld, numbered
 from pandora_audit.formats.php_ini import Setting
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.question import Ask, NotObserved, Role
-from pandora_audit.questions import CONSOLES
+from pandora_audit.questions import CONSOLE_CONFIG, CONSOLES, PHP_LINES
 
 # What PHP goes by where nothing is written.
 _DEFAULTS = {
@@ -28,22 +30,6 @@ _DEFAULTS = {
 # What .user.ini, .htaccess and php_value may not change.
 _OF_THE_SYSTEM = ("expose_php", "allow_url_include")
 _WORDS = tuple(word for name in _DEFAULTS for word in ("-e", name))
-_PLACES = ("/etc/php", "/etc/php.ini", "/etc/php.d", "/etc/php-fpm.d", "/etc/opt/remi")
-_LINES = Ask(
-    key="php-lines",
-    argv=(
-        *("find", "-L", *_PLACES, "-maxdepth", "5", "-type", "f", "-exec", "grep", "-HnF"),
-        *(*_WORDS, "-e", "listen", "-e", "PATH=", "-e", "HOST=", "-e", "include", "{}", "+"),
-    ),
-    root=True,
-    only_if=Role.CONSOLE,
-    limit=512 * 1024,
-    keep=rf"""
-/\/(cli|mods-available)\//d
-s/^([^:]*:[0-9]+:[[:space:]]*(php_(admin_)?(value|flag)\[)?({"|".join(_DEFAULTS)})\]?[[:space:]]*=[^;]*).*/\1/p
-/^[^:]*:[0-9]+:[[:space:]]*((listen|include)[[:space:]]*=|\[(PATH|HOST)=)/p
-""",
-)
 _LOCAL = Ask(
     key="php-local",
     argv=(
@@ -75,7 +61,7 @@ class Php(Fact):
     """The PHP that serves the console."""
 
     role = Role.CONSOLE
-    questions = (*WebServer.questions, _LINES, _LOCAL)
+    questions = (*WebServer.questions, CONSOLE_CONFIG, PHP_LINES, _LOCAL)
 
     @cached_property
     def _server(self) -> WebServer:
@@ -85,14 +71,9 @@ class Php(Fact):
     def _serving(self) -> tuple[_Serving, ...]:
         """The PHPs that may serve the console. Raises NotObserved where none is seen."""
         fpm = [each for each in self._server.processes if each.leads and each.program.startswith("php-fpm")]
-        if not self._server.is_nginx:
-            configuration = self._server.apache_configuration
-            handed_over = any("proxy:" in " ".join(each.arguments) for each in configuration.all("sethandler"))
-            modules = [
-                each for each in configuration.all("loadmodule") if re.match(r"php\d?_module$", each.arguments[0])
-            ]
-            if modules and not (handed_over and fpm):
-                return (_of_module(self._server.master.program, modules[-1].arguments[-1]),)
+        module = self._module
+        if module and not (fpm and self._server.handed_to):
+            return (module,)
         if not fpm:
             raise NotObserved("no PHP is seen to serve the console: neither a module of Apache nor FPM")
         found = []
@@ -101,11 +82,24 @@ class Php(Fact):
             if config is None:
                 raise NotObserved(f"`{each.command}` does not tell its configuration")
             found.append(_of_fpm(each.program, config[1]))
-        return tuple([each for each in found if self._pools(each, handed=True)] or found)
+        used = [each for each in found if self._pools(each, handed=True)] or found
+        # Of two servers, one may hand pages to FPM and the other run them itself.
+        return (module, *used) if module and self._server.nginx_master else tuple(used)
+
+    @property
+    def _module(self) -> _Serving | None:
+        """PHP as a module of Apache; None where there is none."""
+        apache, written = self._server.apache_master, self._server.apache_configuration
+        modules = [
+            each.arguments[-1]
+            for each in (written.all("loadmodule") if written else ())
+            if re.match(r"php\d?_module$", each.arguments[0])
+        ]
+        return _of_module(apache.program, modules[-1]) if apache and modules else None
 
     @cached_property
     def _settings(self) -> tuple[Setting, ...]:
-        answer = self.answers[_LINES.key]
+        answer = self.answers[PHP_LINES.key]
         lines = answer.lines
         nothing_withheld(answer)
         return tuple(php_ini.settings(lines))
@@ -157,10 +151,11 @@ class Php(Fact):
 
     def _by_apache(self, name: str, others: list[Setting | None]) -> list[Setting | None]:
         """What is written in php.ini and in folders, with what Apache's own files say in its place."""
+        written = self._server.apache_configuration
         said = [
             Setting(name, each.arguments[1], "", each.file, each.number, fixed="admin" in each.name)
-            for each in self._server.apache_configuration.all(*_APACHE_WORDS)
-            if each.arguments[:1] == (name,) and len(each.arguments) > 1
+            for each in (written.all(*_APACHE_WORDS) if written else ())
+            if each.arguments[:1] == (name,) and len(each.arguments) > 1 and self._is_of_the_console(each)
         ]
         return [
             *others[:1],
@@ -168,6 +163,14 @@ class Php(Fact):
             *others[1:],
             *(each for each in said if each.fixed),
         ]
+
+    def _is_of_the_console(self, directive: apache.Directive) -> bool:
+        """Whether a directive may be the console's: not of another site, where its own is known by its name."""
+        written, name = self._server.apache_configuration, urlsplit(self.seen.promises.console_url or "").hostname
+        if written is None or not name or not directive.host:
+            return True
+        own = {each.host for each in written.directives if each.host and name in written.names(each.host)}
+        return directive.host in own or not own
 
     def wrong(self, *, on: tuple[str, ...] = (), off: tuple[str, ...] = ()) -> Offences:
         """The settings that are not on, or not off, in the PHP that serves the console.
@@ -184,6 +187,8 @@ class Php(Fact):
                     if is_on is not (name in on):
                         text = f"{name} is {shown}" + (f" in {pool}" if pool else "")
                         found.append(Offence(subject=name, text=text, layer="next start", cause=cause))
+        if not found:
+            ConsoleFiles(self.seen).all_looked_at()
         if not found and (stale := self._unread):
             raise NotObserved(f"what is written would comply, but PHP runs with something older: {stale}")
         if not found and (handed := self._server.hands_settings):

@@ -96,6 +96,7 @@ _PID_FILES = Ask(
     key="web-pid-files",
     argv=(
         *("find", "/run/apache2", "/run/httpd", "/run/php", "/run/php-fpm", "/run/apache2.pid", "/run/httpd.pid"),
+        *(f"/var/opt/remi/php{version}/run/php-fpm" for version in ("74", "80", "81", "82", "83", "84", "85")),
         *("-maxdepth", "1", "-type", "f", "-exec", "stat", "-c", "%.3Y:%n", "{}", "+"),
     ),
     root=True,
@@ -103,6 +104,10 @@ _PID_FILES = Ask(
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
 _MOST_VISITS = 24
+# What hides nginx's version; what it sells takes a text, and an empty one hides its name, too.
+_QUIET = (("off",), ("",))
+# What a version looks like.
+_NUMBERED = re.compile(r"[\d/(]")
 # A page that no server has: what it says instead is an error page.
 NOWHERE = "/pandora-audit-asks-for-nothing.txt"
 
@@ -273,15 +278,26 @@ class WebServer(Fact):
         return float(found[1])
 
     @cached_property
-    def master(self) -> Process:
-        """The web server's own first process. Raises NotObserved where none is seen, or several are."""
+    def masters(self) -> tuple[Process, ...]:
+        """The first process of Apache, of nginx, or of both: one often stands before the other.
+
+        Raises NotObserved where none is seen, or several of one kind are.
+        """
         found = [each for each in self.processes if each.leads and not each.program.startswith("php")]
         if not found:
             raise NotObserved("neither Apache nor nginx is seen to run")
-        if len(found) > 1:
+        if len({each.program == "nginx" for each in found}) < len(found):
             shown = ", ".join(sorted({each.program for each in found}))
             raise NotObserved(f"several web servers run: {shown}")
-        return found[0]
+        return tuple(found)
+
+    @property
+    def nginx_master(self) -> Process | None:
+        return next((each for each in self.masters if each.program == "nginx"), None)
+
+    @property
+    def apache_master(self) -> Process | None:
+        return next((each for each in self.masters if each.program != "nginx"), None)
 
     @property
     def users(self) -> frozenset[str]:
@@ -320,14 +336,16 @@ class WebServer(Fact):
     # --- what is written ---
 
     @cached_property
-    def apache_configuration(self) -> apache.Configuration:
-        """Apache's configuration as it would be read at the next start. Raises NotObserved."""
+    def apache_configuration(self) -> apache.Configuration | None:
+        """Apache's configuration, as its next start reads it; None where it does not run. Raises NotObserved."""
+        if self.apache_master is None:
+            return None
         answer = self.answers[_APACHE_LINES.key]
         lines = answer.lines
         nothing_withheld(answer)
-        words = self.master.command.split()
-        root = _option(words, "-d") or ("/etc/apache2" if self.master.program == "apache2" else "/etc/httpd")
-        usual = "apache2.conf" if self.master.program == "apache2" else "conf/httpd.conf"
+        words, is_debian = self.apache_master.command.split(), self.apache_master.program == "apache2"
+        root = _option(words, "-d") or ("/etc/apache2" if is_debian else "/etc/httpd")
+        usual = "apache2.conf" if is_debian else "conf/httpd.conf"
         main = posixpath.normpath(posixpath.join(root, _option(words, "-f") or usual))
         defined = [
             word[2:] or following for word, following in zip(words, [*words[1:], ""], strict=True) if word[:2] == "-D"
@@ -335,45 +353,50 @@ class WebServer(Fact):
         return apache.read(lines, main, root, _APACHE, defined)
 
     @cached_property
-    def nginx_configuration(self) -> nginx.Configuration:
+    def nginx_configuration(self) -> nginx.Configuration | None:
         """nginx's, likewise."""
+        if self.nginx_master is None:
+            return None
         answer = self.answers[_NGINX_LINES.key]
         lines = answer.lines
         nothing_withheld(answer)
-        main = _option(self.master.command.split(), "-c") or "/etc/nginx/nginx.conf"
+        main = _option(self.nginx_master.command.split(), "-c") or "/etc/nginx/nginx.conf"
         return nginx.read(lines, main, _NGINX)
-
-    @property
-    def is_nginx(self) -> bool:
-        return self.master.program == "nginx"
 
     @cached_property
     def handed_to(self) -> frozenset[str]:
         """The sockets of FPM that pages are handed to, as a pool's ``listen`` writes them."""
-        if self.is_nginx:
-            words = [each.words[-1] for each in self.nginx_configuration.tree.all("fastcgi_pass")]
-            return frozenset(word.removeprefix("unix:") for word in words)
-        handlers = " ".join(word for each in self.apache_configuration.all("sethandler") for word in each.arguments)
-        return frozenset(
-            unix or tcp for unix, tcp in re.findall(r"proxy:(?:unix:([^|\s]+)|fcgi://([^/\s]+))", handlers)
-        )
+        found = set[str]()
+        if self.nginx_configuration:
+            tree = self.nginx_configuration.tree
+            words = [each.words[-1] for each in tree.all("fastcgi_pass")]
+            words += [each.words[1] for group in tree.all("upstream") for each in group.own("server") if each.words[1:]]
+            found |= {word.removeprefix("unix:") for word in words}
+        if self.apache_configuration:
+            handlers = " ".join(word for each in self.apache_configuration.all("sethandler") for word in each.arguments)
+            ways = re.findall(r"proxy:(?:unix:([^|\s]+)|fcgi://([^/\s]+))", handlers)
+            found |= {unix or tcp for unix, tcp in ways}
+        return frozenset(found)
 
     @property
     def hands_settings(self) -> str:
         """Where nginx gives PHP settings of its own; empty where it does not."""
-        if not self.is_nginx:
-            return ""
-        return ", ".join(each.where for each in self.nginx_configuration.tree.all("fastcgi_param"))
+        written = self.nginx_configuration
+        return ", ".join(each.where for each in written.tree.all("fastcgi_param")) if written else ""
 
     @property
-    def _configuration(self) -> apache.Configuration | nginx.Configuration:
-        return self.nginx_configuration if self.is_nginx else self.apache_configuration
+    def _configurations(self) -> Iterator[tuple[Process, apache.Configuration | nginx.Configuration]]:
+        """What is written for each server that runs. Raises NotObserved."""
+        if self.apache_master and self.apache_configuration:
+            yield self.apache_master, self.apache_configuration
+        if self.nginx_master and self.nginx_configuration:
+            yield self.nginx_master, self.nginx_configuration
 
     @cached_property
     def _hosts(self) -> list[tuple[frozenset[int], tuple[str, ...], bool]]:
         """Of each virtual host its ports, its names, and whether it speaks TLS; as far as that can be read."""
         try:
-            return self._configuration.hosts
+            return [host for _, configuration in self._configurations for host in configuration.hosts]
         except NotObserved:
             return []
 
@@ -409,14 +432,21 @@ class WebServer(Fact):
             if (said := version_told(each))
         ]
         try:
-            found += self._written_tokens()
+            for _, configuration in self._configurations:
+                found += _written_tokens(configuration)
         except NotObserved:
             if not found:
                 raise
         answered = [visit for visit, responses in met if any(each.status for each in responses)]
         if not found:
             _ = self.answers[f"{PROCESSES.key}@visits"].text
-            silent = [visit.label for visit in self._visits if visit not in answered]
+            # Who gives no name is hung up on by some; then the port is heard by a name.
+            heard = {visit.port for visit in answered}
+            silent = [
+                visit.label
+                for visit in self._visits
+                if visit not in answered and (visit.name or visit.port not in heard)
+            ]
             if silent or not answered:
                 where = silent[0] if silent else "any port"
                 raise NotObserved(f"the web server did not answer its own host on {where}")
@@ -425,30 +455,6 @@ class WebServer(Fact):
     @property
     def _met(self) -> Iterator[tuple[Visit, http.Exchange]]:
         return exchanges(self.answers[f"{PROCESSES.key}@visits"], self._visits)
-
-    def _written_tokens(self) -> list[Offence]:
-        configuration = self._configuration
-        if isinstance(configuration, nginx.Configuration):
-            found = [
-                Offence(
-                    subject=f"server_tokens in {block.name or 'http'}",
-                    text=f"server_tokens {' '.join(said.words[1:]) if said else 'on (by default)'}",
-                    layer="next start",
-                    cause=said.where if said else block.where,
-                )
-                for block, said in configuration.deciding("server_tokens")
-                if said is None or said.words[1:] != ("off",)
-            ]
-        else:
-            said = configuration.last("servertokens")
-            value = said.arguments[0] if said and said.arguments else "Full (by default)"
-            cause = said.where if said else configuration.files[0]
-            text = f"ServerTokens {value}"
-            hides = value.lower() in ("prod", "productonly")
-            found = [] if hides else [Offence(subject="ServerTokens", text=text, layer="next start", cause=cause)]
-        if not found:
-            _all_seen(configuration)
-        return found
 
     # --- running against written ---
 
@@ -466,7 +472,9 @@ class WebServer(Fact):
             return began
         # Apache and PHP-FPM write their pid anew whenever they read their files.
         rows = self.answers[_PID_FILES.key].lines
-        files = re.findall(r"^(\d{1,12}\.\d{3}):/run/(?:.*/)?([\w.-]+)\.pid$", "\n".join(rows), re.M)
+        files = re.findall(
+            r"^(\d{1,12}\.\d{3}):(?:/var/opt/remi/php\d+)?/run/(?:.*/)?([\w.-]+)\.pid$", "\n".join(rows), re.M
+        )
         times = [float(time) for time, name in files if _same_program(name, program)]
         if len(times) == 1:
             return times[0]
@@ -515,12 +523,45 @@ class WebServer(Fact):
     @cached_property
     def unread_changes(self) -> Offences:
         """The configuration files of the web server that it has not read since they changed."""
-        configuration = self._configuration
-        files, patterns = configuration.files, configuration.patterns
-        found = self.stale(self.master.program, read=files, patterns=patterns)
-        if not found:
-            _all_seen(configuration)
-        return found
+        found, seen = list[Offence](), []
+        for process, configuration in self._configurations:
+            stale = self.stale(process.program, read=configuration.files, patterns=configuration.patterns)
+            if not stale:
+                _all_seen(configuration)
+            found += stale
+            seen.append(stale.seen)
+        return Offences(found, "; ".join(seen))
+
+
+def _written_tokens(configuration: apache.Configuration | nginx.Configuration) -> list[Offence]:
+    """Where what is written would tell the version. Raises NotObserved where not all of it was looked into."""
+    if isinstance(configuration, nginx.Configuration):
+        found = [
+            Offence(
+                subject=f"server_tokens in {block.name or 'http'}",
+                text=f"server_tokens {' '.join(said.words[1:]) if said else 'on (by default)'}",
+                layer="next start",
+                cause=said.where if said else block.where,
+            )
+            for block, said in configuration.deciding("server_tokens")
+            if said is None or said.words[1:] not in _QUIET
+        ]
+    else:
+        said = configuration.last("servertokens")
+        value = said.arguments[0] if said and said.arguments else "Full (by default)"
+        cause = said.where if said else configuration.files[0]
+        text = f"ServerTokens {value}"
+        # ModSecurity puts a text of the site's own in its place, for which the whole must be there.
+        instead = configuration.last("secserversignature")
+        if instead is not None and instead.arguments:
+            value, cause = f"Full, and SecServerSignature {instead.arguments[0]}", instead.where
+            text, hides = f"ServerTokens {value}", not _NUMBERED.search(instead.arguments[0])
+        else:
+            hides = value.lower() in ("prod", "productonly")
+        found = [] if hides else [Offence(subject="ServerTokens", text=text, layer="next start", cause=cause)]
+    if not found:
+        _all_seen(configuration)
+    return found
 
 
 def _all_seen(configuration: apache.Configuration | nginx.Configuration) -> None:
@@ -531,7 +572,7 @@ def _all_seen(configuration: apache.Configuration | nginx.Configuration) -> None
 def version_told(response: http.Response) -> str:
     """What an answer tells of the server's version, as a phrase; empty where it tells none."""
     server = response.header("server")
-    if re.search(r"[\d/(]", server):
+    if _NUMBERED.search(server):
         return f"“Server: {server[:80]}”"
     signed = re.search(r"\b(?:Apache|nginx|openresty|Tengine)/\d[\w.-]*(?: \([\w ]+\))?", response.error, re.I)
     return f"an error page signed “{signed[0]}”" if signed else ""

@@ -13,7 +13,7 @@ from pandora_audit.question import Unreadable
 
 WATCHED = (
     "serverroot|loadmodule|define|undefine|include|includeoptional|listen|servername|serveralias|servertokens"
-    "|serversignature|sslengine|php_value|php_flag|php_admin_value|php_admin_flag|sethandler|addhandler"
+    "|serversignature|secserversignature|sslengine|php_value|php_flag|php_admin_value|php_admin_flag|sethandler|addhandler"
 )
 # Compiled in, where a distribution does it; they are in no LoadModule.
 _STATIC = {"core", "so", "http", "log_config", "logio", "version", "unixd", "watchdog"}
@@ -57,6 +57,11 @@ class Configuration:
         """The one that decides, of a directive that belongs to the server as a whole."""
         found = [each for each in self.all(name) if not each.host]
         return found[-1] if found else None
+
+    def names(self, host: str) -> frozenset[str]:
+        """The names of a virtual host, in small letters."""
+        inside = (each for each in self.all("servername", "serveralias") if each.host == host)
+        return frozenset(re.sub(r"^https?://|:\d+$", "", name.lower()) for each in inside for name in each.arguments)
 
     @property
     def hosts(self) -> list[tuple[frozenset[int], tuple[str, ...], bool]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pandora_audit.formats.grep import nothing_withheld
-from pandora_audit.question import PERL, Answer, Unreadable
+from pandora_audit.question import PERL, Answer, NotObserved, Unreadable
 
 # In order: what is outside PHP, comments, strings, and single characters. Each alternative is linear.
 _TOKEN = re.compile(
@@ -36,7 +36,11 @@ _CHANGING = {"unset", "list", "as"}
 _PLAIN = re.compile(r"""(?:[^\\${]|\\[ntr\\$"]|\$(?![A-Za-z_{\x80-\U0010ffff])|\{(?!\$))*""")
 
 
-# On the host: the tokens of the file, without comments and what stands outside PHP; the words and marks as they are.
+ALONE = "config.php"
+"""The name of a file that is shown without one."""
+_NAMED = re.compile(r"^==> (/[^\n]+/include/config\.php) <==\n", re.M)
+
+# On the host: the tokens of each file, without comments and what stands outside PHP; the words and marks as they are.
 _KEEP = r"""
 BEGIN { undef $/ }
 sub lines { join "", $_[0] =~ /\n/g }
@@ -51,6 +55,8 @@ sub constant {
     }
     return $text;
 }
+for (split m{^(?===> /[^\n]+/include/config\.php <==$)}m) {
+print "$1\n" if s{\A(==> /[^\n]+ <==)\n}{};
 my ($said, $runs) = ("", 0);
 while (/\G./gcs and pos() -= 1, 1) {
     if (!$runs) {
@@ -83,6 +89,8 @@ while (/\G./gcs and pos() -= 1, 1) {
     }
 }
 print $said;
+print "\n" if $said !~ /\n\z/;
+}
 """
 
 
@@ -113,11 +121,27 @@ class Value:
         return self.text not in ("", "0")
 
 
-def of(answer: Answer) -> Mapping[str, Value]:
-    """The keys that ``keep`` let through. Raises NotObserved where not all of the file was shown."""
+def of(answer: Answer) -> Mapping[str, Mapping[str, Value]]:
+    """Of each console on a machine, by its config.php, the keys that ``keep`` let through.
+
+    Other programs have files of that name, too: in a folder of another name, a console's is known by what it includes.
+
+    Raises NotObserved where none was shown, or not all of one.
+    """
     text = answer.text
     nothing_withheld(answer)
-    return read(text)
+    first, *others = _NAMED.split(text)
+    told = {ALONE: first, **dict(zip(others[::2], others[1::2], strict=True))}
+    # A link shows a file twice.
+    shown = {
+        part.strip(): path
+        for path, part in reversed(told.items())
+        if "$config" in part and (path == ALONE or "/pandora_console/" in path or "config_process.php" in part)
+    }
+    if not shown:
+        raise NotObserved("no config.php of a console was shown: it lies in no usual folder, or nobody may read it")
+    paths = [path for path in told if path in shown.values()]
+    return {path: read(told[path]) for path in paths}
 
 
 def read(text: str) -> Mapping[str, Value]:

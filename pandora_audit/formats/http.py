@@ -17,7 +17,11 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Response:
-    """The answer to one request. Without a status, there was none, and ``silence`` says why."""
+    """The answer to one request. Without a status, there was none, and ``silence`` says why.
+
+    Args:
+        hung_up: whether that is because the server took the request, and closed the connection without a word.
+    """
 
     path: str
     status: int = 0
@@ -27,6 +31,7 @@ class Response:
     marks: tuple[str, ...] = ()
     error: str = ""
     silence: str = ""
+    hung_up: bool = False
 
     def header(self, name: str) -> str:
         """A header's value, several joined; empty where it was not sent."""
@@ -75,4 +80,4 @@ def _take(response: Response, mark: str, rest: str) -> None:
     elif mark == "-":
         response.error += rest + "\n"
     elif mark == "!":
-        response.silence = rest
+        response.silence, response.hung_up = rest, rest.startswith("RemoteDisconnected:")

@@ -11,6 +11,11 @@ from pandora_audit.question import Unreadable
 
 # Where a server of either product looks, in this order; what is read later wins.
 MAINS = ("/etc/my.cnf", "/etc/mysql/my.cnf")
+# And what packages have them include.
+FOLDERS = (
+    *("/etc/my.cnf.d", "/etc/mysql", "/etc/percona-server.conf.d", "/etc/percona-xtradb-cluster.conf.d"),
+    "/etc/percona-server.my.cnf",
+)
 # Both products give up there.
 _DEEPEST = 10
 _TRUE = ("on", "true", "1", "yes")
@@ -135,7 +140,7 @@ def _included(
     if found[1] == "include":
         yield from _read(known, path, wanted, unseen, depth + 1)
         return
-    if not path.startswith(("/etc/mysql/", "/etc/my.cnf.d")):
+    if not f"{path}/".startswith(tuple(f"{folder}/" for folder in FOLDERS)):
         unseen.append(path)
     for each in sorted(known):
         if posixpath.dirname(each) == path and each.endswith(".cnf"):
@@ -182,6 +187,10 @@ def arguments(words: Iterable[str], where: str) -> tuple[Option, ...]:
     return tuple(Option(_name(name), value if equals else None, where) for name, equals, value in split)
 
 
+# Options whose names are the beginnings of one variable's.
+_PLUGINS = ("mysql_native_password", "sha256_password", "caching_sha2_password", "cracklib_password_check")
+
+
 def resolved(option: Option, variables: Collection[str], others: Collection[str] = ()) -> Option:
     """The option under the name of the variable that it sets, as far as there is one.
 
@@ -198,8 +207,10 @@ def resolved(option: Option, variables: Collection[str], others: Collection[str]
         rest = option.name.removeprefix(prefix)
         if rest != option.name and rest in known:
             return Option(rest, value, option.where)
-    # Not of one word: user is an option, and no beginning of userstat.
-    longer = [name for name in variables if "_" in option.name and name.startswith(option.name)]
+    # Not of one word: user is an option, and no beginning of userstat. Nor is the switch of a plugin the beginning of
+    # what the plugin is told.
+    is_plugin = option.name in _PLUGINS or (option.value or "").upper() in ("FORCE", "FORCE_PLUS_PERMANENT")
+    longer = [name for name in variables if "_" in option.name and not is_plugin and name.startswith(option.name)]
     return Option(longer[0], option.value, option.where) if len(longer) == 1 else option
 
 

@@ -11,7 +11,7 @@ from pandora_audit.formats import glob
 from pandora_audit.formats.grep import numbered
 from pandora_audit.question import Unreadable
 
-WORDS = ("include", "listen", "server_name", "server_tokens", "fastcgi_pass")
+WORDS = ("include", "listen", "server_name", "server_tokens", "fastcgi_pass", "server")
 """The directives that are read."""
 _TOKEN = re.compile(
     r'#.*|"((?:\\.|[^"\\])*)"|\'((?:\\.|[^\'\\])*)\'|([{};])|((?:\\.|\$\{[^}]*\}|[^\s{};"\'\\])+)', re.S

@@ -186,7 +186,7 @@ def _handshakes(probe: Probe, place: _Place) -> Iterator[str]:
 
 
 def _certificate(probe: Probe, place: _Place) -> str:
-    """How a handshake of today ends: ``trusted``, with the end of the certificate's time, or ``refused`` and why."""
+    """How a handshake of today ends: ``refused`` and why; or ``trusted``, the certificate's end, version, begin."""
     try:
         context = ssl.create_default_context(cafile=probe.ca or None)
     except OSError as error:
@@ -200,8 +200,9 @@ def _certificate(probe: Probe, place: _Place) -> str:
     except (ssl.SSLError, ConnectionResetError) as error:
         return f"refused {error}"
     try:
-        ends = str((channel.session.getpeercert() or {})["notAfter"])
-        return f"trusted {ssl.cert_time_to_seconds(ends)} {channel.session.version()}"
+        certificate = channel.session.getpeercert() or {}
+        begins, ends = (ssl.cert_time_to_seconds(str(certificate[each])) for each in ("notBefore", "notAfter"))
+        return f"trusted {ends} {channel.session.version()} {begins}"
     finally:
         channel.close()
 
