@@ -12,9 +12,10 @@ from pandora_audit import database_views, norms, powershell, script
 from pandora_audit.control import Control
 from pandora_audit.facts.pandora_console import views
 from pandora_audit.facts.roster import ROSTER, PandoraRoster
-from pandora_audit.gather import Machine, Plan
+from pandora_audit.gather import Machine, Plan, further
 from pandora_audit.printable import one_line
 from pandora_audit.question import Ask, Shell
+from pandora_audit.record import replayed
 from pandora_audit.script import PRIVILEGE, ROLES
 
 
@@ -59,13 +60,20 @@ def print_script(plan: Plan) -> str:
 
 
 def sudoers(plans: Iterable[Plan], account: str) -> str:
-    """The sudoers file that lets the account ask everything of these plans. Raises ValueError if visudo objects."""
+    """The sudoers file that lets the account ask everything of these plans. Raises ValueError if visudo objects.
+
+    What a machine is asked because of its answers is known of recorded ones only.
+    """
     plans = [plan for plan in plans if plan.target.shell is Shell.POSIX]
     asks = {question for plan in plans for question in plan.questions if isinstance(question, Ask)}
+    recorded = [plan for plan in plans if plan.target.backend == "replay"]
+    beyond = {each for plan in recorded for each in further(plan.kinds, replayed(plan)) if isinstance(each, Ask)}
     text = (
         "# What pandora-audit asks as root: these programs with these arguments, and nothing else.\n"
         f"# Install as /etc/sudoers.d/{account}, owner root, mode 0440.\n" + script.sudoers(asks, account)
     )
+    if lines := script.further_sudoers(beyond, asks, account):
+        text += f"# For places that the recorded machines name themselves: look at each before you install it.\n{lines}"
     visudo = shutil.which("visudo", path="/usr/sbin:/usr/bin")
     if visudo:
         checked = subprocess.run(

@@ -234,6 +234,7 @@ class Script:
         text: the shell text, as ``--print-script`` shows it.
         marker: what stands before the first frame; never the same twice.
         stdin: the sudo password's line and what questions read, in the order in which they are asked.
+        first: whether its questions were known before the machine had answered anything.
         seconds: the longest that the host may take, by the questions' own limits.
     """
 
@@ -241,6 +242,7 @@ class Script:
     marker: str
     asks: tuple[Ask, ...]
     stdin: bytes = field(default=b"", repr=False)
+    first: bool = True
 
     @property
     def seconds(self) -> float:
@@ -291,7 +293,7 @@ def compose(
     ]
     stdin = b"" if password is None else password.encode() + b"\n"
     stdin += b"".join(ask.stdin for ask in asks)
-    return Script(text="\n".join(words) + "\n", marker=marker, asks=asks, stdin=stdin)
+    return Script(text="\n".join(words) + "\n", marker=marker, asks=asks, stdin=stdin, first=first)
 
 
 def checked(asks: Iterable[Ask]) -> tuple[Ask, ...]:
@@ -326,11 +328,23 @@ def sudo_commands(ask: Ask) -> tuple[str, ...]:
 
 def sudoers(asks: Iterable[Ask], account: str) -> str:
     """A sudoers file with which the account may run exactly these privileged questions and nothing else."""
-    commands = sorted({LOOK} | {command for ask in asks if ask.root for command in sudo_commands(ask)})
-    escaped = (re.sub(r"([\\,:=])", r"\\\1", command) for command in commands)
     # find runs others by name: where no secure_path is set, that would be a name in the account's own PATH.
     defaults = f'Defaults:{account} env_reset, secure_path="/usr/sbin:/usr/bin:/sbin:/bin"\n'
-    return defaults + "".join(f"{account} ALL=(root) NOPASSWD: {command}\n" for command in escaped)
+    return defaults + _granted({LOOK, *_privileged(asks)}, account)
+
+
+def further_sudoers(further: Iterable[Ask], asks: Iterable[Ask], account: str) -> str:
+    """The lines that further privileged questions need beside those of the first; empty where there are none."""
+    return _granted(_privileged(further) - _privileged(asks), account)
+
+
+def _privileged(asks: Iterable[Ask]) -> set[str]:
+    return {command for ask in asks if ask.root for command in sudo_commands(ask)}
+
+
+def _granted(commands: Iterable[str], account: str) -> str:
+    escaped = (re.sub(r"([\\,:=#])", r"\\\1", command) for command in sorted(commands))
+    return "".join(f"{account} ALL=(root) NOPASSWD: {command}\n" for command in escaped)
 
 
 def parse(raw: bytes, script: Script, said: bytes = b"") -> Answers:
@@ -346,7 +360,7 @@ def parse(raw: bytes, script: Script, said: bytes = b"") -> Answers:
     found: dict[str, Answer] = {}
     for frame in frames:
         if frame.key in asks and frame.key not in found:
-            found[frame.key] = _answer(asks[frame.key], frame)
+            found[frame.key] = _answer(asks[frame.key], frame, first=script.first)
         elif frame.key in (PRIVILEGE, ROLES):
             found[frame.key] = Answer(key=frame.key, question=frame.key, status=0, out=frame.out)
     for key, ask in asks.items():
@@ -419,12 +433,12 @@ def _number(text: str) -> float:
     return float(text) if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text) else 0.0
 
 
-def _answer(ask: Ask, frame: _Frame) -> Answer:
+def _answer(ask: Ask, frame: _Frame, *, first: bool) -> Answer:
     err = _SUDO_CHATTER.sub(b"", frame.err) if ask.root else frame.err
     if len(frame.err) > _ERR_BYTES - 8:  # the rest was "rc" and the status
         err = b"(cut) " + err
     frame = replace(frame, err=err.strip())
-    silence, cause = _silence(ask, frame)
+    silence, cause = _silence(ask, frame, first=first)
     return Answer(
         key=ask.key,
         question=ask.text,
@@ -437,7 +451,7 @@ def _answer(ask: Ask, frame: _Frame) -> Answer:
     )
 
 
-def _silence(ask: Ask, frame: _Frame) -> tuple[str, Cause | None]:
+def _silence(ask: Ask, frame: _Frame, *, first: bool) -> tuple[str, Cause | None]:
     """Why this is no answer, as a sentence and as what a fact may read in it; empty when it is one."""
     code, _, detail = frame.refused.partition(" ")
     status, said = frame.status, frame.err.decode("utf-8", "backslashreplace")
@@ -454,7 +468,8 @@ def _silence(ask: Ask, frame: _Frame) -> tuple[str, Cause | None]:
     if code == "password":
         return f"only root may run `{ask.short}`, and sudo asks for a password that was not given", Cause.PRIVILEGE
     if code:
-        lets = "" if detail in (_FORBIDDEN, _LEFT_BEHIND) else "; --sudoers prints the line for it"
+        lets = "; --sudoers prints the line for it" + ("" if first else ", from a record of this machine")
+        lets = "" if detail in (_FORBIDDEN, _LEFT_BEHIND) else lets
         return f"only root may run `{ask.short}`: {detail or 'this account is not root'}{lets}", Cause.PRIVILEGE
     if len(frame.out.removesuffix(_WHOLE)) > ask.limit:
         return f"`{ask.short}` said more than {ask.limit} bytes", None

@@ -7,9 +7,11 @@ import shlex
 import subprocess
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import running
 from judging import ask, controls, judge, plan
 
 import lab
@@ -289,6 +291,32 @@ def test_a_file_that_becomes_a_link_in_time_shows_nothing_of_others(host: lab.Ho
         host.run("touch /home/least/stop; sleep 1; rm -rf /home/least/d* /home/least/stop /root/secret")
     assert "/home/audit/.ssh/authorized_keys" in said
     assert "hunter2yy" not in said
+
+
+# --- for places of the machine's own ---
+
+ELSEWHERE = """
+mkdir -m 700 -p /srv/keys; echo 'AuthorizedKeysFile .ssh/authorized_keys /srv/keys/%u' > /etc/ssh/sshd_config.d/00.conf
+ssh-keygen -q -t ed25519 -N '' -f /root/new; mv /root/new.pub /srv/keys/root; rm /root/new; systemctl reload ssh
+"""
+ONCE_MORE = "rm -r /srv/keys /etc/ssh/sshd_config.d/00.conf; systemctl reload ssh"
+
+
+def test_a_record_prints_the_lines_for_places_that_the_machine_names(host: lab.Host, tmp_path: Path) -> None:
+    known_hosts, record = tmp_path / "known_hosts", tmp_path / "record"
+    known_hosts.write_text(host.known_hosts)
+    options = (f"--known-hosts={known_hosts}", f"--ssh-identity-file={host.key}", f"--record={record}")
+    asked = ("tests_ssh", f"--hosts=least@{host.address}:{host.port}", "--level=hardened", *options)
+    with host.mutated(ELSEWHERE, undo=ONCE_MORE):
+        before = running.run(*asked)
+        assert "; --sudoers prints the line for it, from a record of this machine" in before.out
+        printed = running.run("tests_ssh", "--level=strict", "--sudoers=least", f"--hosts=replay://{record}")
+        assert "look at each before you install it" in printed.out
+        with host.mutated("cp -p /etc/sudoers.d/least /root/printed", undo="mv /root/printed /etc/sudoers.d/least"):
+            host.write("/etc/sudoers.d/least", printed.out, mode=0o440)
+            after = running.run(*asked)
+    assert "only root may run" not in after.out
+    assert "/srv/keys/root" in after.out
 
 
 # --- what its use leaves in the log ---
