@@ -315,12 +315,8 @@ class Forwarding(Fact):
 
 def _forwards(config: rsyslog.Config, message: rsyslog.Message) -> Iterator[rsyslog.Reached]:
     """The actions that send a message, or the file that it was written to, to a machine."""
-    reached = list(config.reached(message))
-    for each in config.inputs:
-        if each.get("type") == "imfile" and any(fnmatch.fnmatch(log, each.get("file", "")) for log in _LOGS):
-            facility = each.get("facility", "local0").lower()
-            copy = rsyslog.Message(facility=facility, severity="notice", program=each.get("tag", ""), text=message.text)
-            reached += config.reached(copy, each.get("ruleset", ""))
+    copied = config.read_from(lambda file: any(fnmatch.fnmatch(log, file) for log in _LOGS), message.text)
+    reached = [*config.reached(message), *copied]
     return (each for each in reached if each.action.kind == "forward")
 
 

@@ -16,12 +16,13 @@ from pandora_audit.database_views import SCHEMA
 from pandora_audit.fact import Fact
 from pandora_audit.facts.pandora_server import PandoraServer
 from pandora_audit.facts.services import Services
+from pandora_audit.formats import rsyslog
 from pandora_audit.formats.addresses import is_loopback
 from pandora_audit.formats.grep import nothing_withheld
 from pandora_audit.offence import Offence, Offences
 from pandora_audit.promises import Promises
 from pandora_audit.question import Answer, Ask, Cause, NotObserved, Question, Role, Unreadable
-from pandora_audit.questions import CONSOLES, NOBODY_ASKED_THE_DATABASE
+from pandora_audit.questions import CONSOLES, NOBODY_ASKED_THE_DATABASE, RSYSLOG_CONFIG
 from pandora_audit.verdict import NotApplicable, ToDecide, UnmetEdition
 
 # Published with the product: the seeded administrator's password as it is stored now and as it was, and its API token.
@@ -325,17 +326,26 @@ class AuditShipper(Fact):
     """What copies the console's audit log to another machine."""
 
     role = Role.CONSOLE
-    questions = (_SHIPPERS, *Services.questions)
+    questions = (_SHIPPERS, *Services.questions, RSYSLOG_CONFIG)
 
     @cached_property
     def found(self) -> tuple[str, ...]:
-        """``file:line`` of whatever names the log and runs, comments left out."""
+        """``file:line`` of whatever names the log, runs and takes it elsewhere, comments left out."""
         answer = self.answers[_SHIPPERS.key]
         lines = tuple(line for line in answer.lines if line)
         if not lines:
             nothing_withheld(answer)
+        return tuple(line for line in lines if self._copies(_readers(line)))
+
+    def _copies(self, readers: tuple[str, ...]) -> bool:
         running = Services(self.seen)
-        return tuple(line for line in lines if running.runs(*_readers(line)))
+        return running.runs(*readers) and not (readers == ("rsyslog",) and _keeps_here(running.rsyslog))
+
+
+def _keeps_here(config: rsyslog.Config) -> bool:
+    """Whether rsyslog reads the log, and writes what it reads to files of this machine and nowhere else."""
+    reached = config.read_from(lambda file: "pandora_console/log/" in file, "")
+    return bool(reached) and not config.unseen and all(each.action.kind == "file" for each in reached)
 
 
 def _readers(line: str) -> tuple[str, ...]:
@@ -394,7 +404,7 @@ class ConsoleAuditExport(Across):
         found = [
             Offence(
                 subject=share.host,
-                text=f"nothing that runs on {share.host} names the console's audit.log, to copy it elsewhere",
+                text=f"nothing that runs on {share.host} copies the console's audit.log to another machine",
             )
             for share in told
             if not share.value

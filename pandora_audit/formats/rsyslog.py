@@ -91,6 +91,16 @@ class Config:
         self._walk(self.rulesets.get(ruleset or self.default, []), message, found, certain=True, depth=0)
         return tuple(found)
 
+    def read_from(self, log: Callable[[str], bool], text: str) -> list[Reached]:
+        """What a line of the files reaches that imfile reads and that are, by their names, this log."""
+        found: list[Reached] = []
+        for each in self.inputs:
+            if each.get("type") == "imfile" and log(each.get("file", "")):
+                facility = each.get("facility", "local0").lower()
+                line = Message(facility=facility, severity="notice", program=each.get("tag", ""), text=text)
+                found += self.reached(line, each.get("ruleset", ""))
+        return found
+
     def _walk(
         self, nodes: Iterable[Node], message: Message, found: list[Reached], *, certain: bool, depth: int
     ) -> Truth:
