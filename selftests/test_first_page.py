@@ -60,6 +60,10 @@ def test_the_counts_are_those_of_the_rows(page: lxml_html.HtmlElement) -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+def test_what_the_installer_left_says_what_is_installed(page: lxml_html.HtmlElement) -> None:
+    assert "Pandora FMS 7.0NG.776 (database level 69)" in page.cssselect("#as-installed > p")[0].text_content()
+
+
 def test_every_link_leads_to_one_place(page: lxml_html.HtmlElement) -> None:
     places = Counter(each.get("id") for each in page.cssselect("[id]"))
     links = [each.get("href")[1:] for each in page.cssselect('a[href^="#"]')]
