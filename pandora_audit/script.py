@@ -34,10 +34,11 @@ _WORD = 800
 _IN_ROOT = "/usr/bin/env -C /"
 # What ends an output of which nothing is missing.
 _WHOLE = b"\n.\n"
-# What sudo says of itself where it goes on all the same.
+# What sudo says of itself where it goes on all the same; of a line that it does not understand, with the line.
 _SUDO_CHATTER = re.compile(
     rb"^sudo: (?:unable to resolve host |setrlimit\(|unable to open /[^\n]*: No such file"
-    rb"|/[^\n]* is (?:(?:world|group) writable|owned by )).*\n?",
+    rb"|/[^\n]* is (?:(?:world|group) writable|owned by )).*\n?"
+    rb"|^/etc/sudoers[^\n:]*:\d+:\d+: [^\n]*\n[^\n]*\n *\^~*\n?",
     re.M,
 )
 # Why nothing is asked as root, where no line of sudoers would help.

@@ -74,6 +74,7 @@ CASES = {
         r" printf 'Caf\351:x:4711:4711:\344\000:/home/x:/bin/sh\r\n' >> /etc/passwd",
         r"ssh\..*|system\.(.*-?accounts?|.*sudo.*|integrity|named-users|second-factor)",
         undo="rm /etc/ssh/sshd_config.d/b.conf /etc/sudoers.d/bytes; sed -i /4711/d /etc/passwd",
+        turns=r"ssh\.running-config",
     ),
     "includes that are not there": Case(
         "bookworm",
@@ -202,7 +203,7 @@ def test_what_cannot_be_read_is_not_assessed_and_changes_nothing_else(seen: dict
     changed = {control for control in CONTROLS if after[control].word is not before[control].word}
     silent = {control for control in changed if after[control].word is Word.NOT_ASSESSED}
     assert not [found.reason for found in after.values() if found.fault]
-    assert not [control for control in silent if not re.fullmatch(case.silences, control) or not after[control].reason]
-    assert not [control for control in changed - silent if not re.fullmatch(case.turns, control)]
+    assert not {c: after[c].reason for c in silent if not re.fullmatch(case.silences, c) or not after[c].reason}
+    assert not {c: after[c].told for c in changed - silent if not re.fullmatch(case.turns, c)}
     assert bool(silent) is (case.silences != "none")
     assert seconds < SECONDS

@@ -21,12 +21,12 @@ import lab
 CHAPTER = "tests_ssh"
 FIRST = "sed -i '1i %s' /home/audit/.bashrc"
 # What a login shell does before it runs the audit's script.
-MANNERS = {"slow": [FIRST % "sleep 5"], "flooding": [FIRST % "yes flood"], "silent": [FIRST % "sleep 60"]}
+MANNERS = {"slow": [FIRST % "sleep 5"], "flooding": [FIRST % "yes flood"], "silent": [FIRST % "sleep 600"]}
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An inventory of twenty booted hosts, one of them silent for a minute, and one address where nobody answers."""
+    """An inventory of twenty booted hosts, one of them silent for minutes, and one address where nobody answers."""
     lab.required()
     folder = tmp_path_factory.mktemp("site")
     names = [f"host{number:02}" for number in range(17)] + list(MANNERS)
@@ -119,7 +119,7 @@ def test_what_is_known_at_ctrl_c_is_kept_and_marked(site: Path) -> None:
         text=True,
     )
     record = site / "partial" / "host00.jsonl"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 100
     while not record.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)

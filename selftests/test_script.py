@@ -384,14 +384,15 @@ def test_a_sudo_that_hangs_is_left_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        "unable to resolve host h: Name or service not known",
-        "unable to open /etc/sudoers.d/site/them: No such file or directory",
-        "/etc/sudoers.d/them is owned by uid 1000, should be 0",
-        "/etc/sudoers.d/them is world writable",
+        "sudo: unable to resolve host h: Name or service not known",
+        "sudo: unable to open /etc/sudoers.d/site/them: No such file or directory",
+        "sudo: /etc/sudoers.d/them is owned by uid 1000, should be 0",
+        "sudo: /etc/sudoers.d/them is world writable",
+        "/etc/sudoers.d/them:1:9: syntax error\\nfoo bar baz\\n        ^~~",
     ],
 )
 def test_what_sudo_says_of_itself_is_not_the_programs(tmp_path: Path, said: str) -> None:
-    running = f"echo 'sudo: {said}' >&2; set -- /bin/sh -c 'echo x >&2; exit 1'"
+    running = f"printf '{said}\\n' >&2; set -- /bin/sh -c 'echo x >&2; exit 1'"
     answers, _ = by_sudo(tmp_path, f"{HEAD}(ALL) NOPASSWD: ALL", running=running)
     assert (answers["a"].silence, answers["a"].status, answers["a"].err) == ("", 1, b"x")
 
