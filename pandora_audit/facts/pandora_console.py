@@ -870,43 +870,55 @@ class PandoraConsole(Across):
         servers = [share for share in self.shares if share.may_play(Role.SERVER)]
         return bool(servers) and all(share.told and share.value.creates_agents is False for share in servers)
 
+    @property
+    def _agents(self) -> dict[str, list[tuple[str, ...]]]:
+        """The rows of the agents in use by their alias, which several may have."""
+        found: dict[str, list[tuple[str, ...]]] = {}
+        for row in self._tables["agent"]:
+            found.setdefault(row[2], []).append(row)
+        return found
+
     def learning(self, sensitive: Collection[str] | None) -> Offences:
         """The sensitive agents that data may change."""
-        modes = {alias: mode for _, _, alias, mode, *_ in self._tables["agent"]}
-        learns = {alias for alias, mode in modes.items() if mode != "0"}
+        agents = self._agents
+        learns = {alias for alias, rows in agents.items() if any(row[3] != "0" for row in rows)}
         if sensitive is None:
             if not learns:
-                return Offences([], f"none of {len(modes)} agents learns")
-            raise ToDecide(f"{len(learns)} of {len(modes)} agents learn: which are sensitive? (audit_sensitive_agents)")
-        _known(sensitive, modes, "audit_sensitive_agents")
+                return Offences([], f"none of {len(agents)} agents learns")
+            raise ToDecide(
+                f"{len(learns)} of {len(agents)} agents learn: which are sensitive? (audit_sensitive_agents)"
+            )
+        _known(sensitive, agents, "audit_sensitive_agents")
         found = [Offence(subject=alias, text=f"data may change {alias}") for alias in sorted(learns & set(sensitive))]
         return Offences(found, f"data changes none of {len(sensitive)} sensitive agents")
 
     def with_agent(self, agentless: Collection[str] | None) -> Offences:
         """The most sensitive devices on which an agent runs."""
-        versions = {alias: version == "1" for _, _, alias, _, _, version, *_ in self._tables["agent"]}
         if agentless is None:
             raise ToDecide("which devices are so sensitive that no agent may run there? (audit_agentless)")
         if not agentless:
             raise NotApplicable("the site says that no device is that sensitive")
-        _known(agentless, versions, "audit_agentless")
-        found = [Offence(subject=each, text=f"an agent runs on {each}") for each in sorted(agentless) if versions[each]]
+        agents = self._agents
+        _known(agentless, agents, "audit_agentless")
+        run = {alias for alias, rows in agents.items() if any(row[5] == "1" for row in rows)}
+        found = [Offence(subject=each, text=f"an agent runs on {each}") for each in sorted(run & set(agentless))]
         return Offences(found, f"{len(agentless)} devices are watched without agent")
 
     def undescribed(self, hosts: Collection[str], fields: Collection[str] | None) -> Offences:
         """The fields of the servers' own agents that nobody filled in."""
         if fields is None:
             raise ToDecide("which fields of the server's agent are filled in? (audit_agent_fields)")
-        agents = {row[2]: row for row in self._tables["agent"] if row[2] in hosts or row[1] in hosts}
+        agents = [row for row in self._tables["agent"] if row[2] in hosts or row[1] in hosts]
         if not agents:
             raise NotObserved(f"the database knows no agent called {' or '.join(sorted(hosts))}")
         custom = {(agent, name) for agent, name in self._tables["field"]}
         found = []
-        for alias, row in sorted(agents.items()):
+        for row in sorted(agents, key=lambda row: row[2]):
+            alias = row[2]
             own = {"address": row[6] == "1", "description": row[7] == "1", "group": row[4] != "0"}
             missing = [each for each in fields if not own.get(each, (row[0], each) in custom)]
             found += [Offence(subject=f"{alias}: {each}", text=f"{alias}: {each} is empty") for each in missing]
-        return Offences(found, f"{', '.join(sorted(agents))}: {', '.join(fields)} are filled in")
+        return Offences(found, f"{', '.join(sorted({row[2] for row in agents}))}: {', '.join(fields)} are filled in")
 
     @cached_property
     def servers(self) -> tuple[str, ...]:
