@@ -117,6 +117,8 @@ def test_what_is_known_at_ctrl_c_is_kept_and_marked(site: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # Whoever is started in the background by a shell ignores it, and so do all below.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     record = site / "partial" / "host00.jsonl"
     deadline = time.monotonic() + 100
