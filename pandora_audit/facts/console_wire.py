@@ -176,17 +176,21 @@ class ConsoleWire(Fact):
         return Probe(key=key, kind=ProbeKind.TLS, port=self._secure_port, host=host, ca=ca)
 
     @cached_property
-    def _visits(self) -> tuple[Visit, ...]:
-        """The host's own look at each socket of the web server."""
+    def _visited(self) -> tuple[Socket, ...]:
+        """The sockets of the web server that the host itself looks at; none where nobody shows them."""
         try:
             reached = [each for each in self.server.web_sockets if not each.is_loopback]
         except NotObserved:
             return ()
         # Of several at a port, the one that nobody looks at from outside.
-        sockets = {each.port: each for each in sorted(reached, key=self._is_apart)}.values()
+        return tuple({each.port: each for each in sorted(reached, key=self._is_apart)}.values())[:6]
+
+    @cached_property
+    def _visits(self) -> tuple[Visit, ...]:
+        """The host's own look at each of them."""
         return tuple(
             Visit(self.server.is_secure(each.port), each.port, each.reached_at, self._promised_host, self._paths)
-            for each in list(sockets)[:6]
+            for each in self._visited
         )
 
     def _is_apart(self, socket: Socket) -> bool:
@@ -210,10 +214,7 @@ class ConsoleWire(Fact):
                 yield _Look(secure, port, True, named, exchange.place not in ("", "the machine"), exchange=exchange)
 
     def _from_itself(self) -> Iterator[_Look]:
-        try:
-            apart = {each.port for each in self.server.web_sockets if not each.is_loopback and self._is_apart(each)}
-        except NotObserved:
-            apart = set()
+        apart = {each.port for each in self._visited if self._is_apart(each)}
         for visit, exchange in exchanges(self.answers[f"{_KEY}-visits"], self._visits):
             yield _Look(visit.secure, visit.port, False, apart=visit.port in apart, exchange=exchange)
 
